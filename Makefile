@@ -1,0 +1,79 @@
+# From a fresh clone, with Python >= 3.11 and git:
+#   make demo      set up, factorize the example, write demo/report.html
+#   make test      set up, lint, check the plugin's manifest, run the quick tests
+#   make test-all  the same with the slow tests
+#   make lint      formatting, ruff, mypy
+#   make bench     print the performance table
+#   make clean     remove the environment and everything that was built
+# TORCH=cuda takes torch as pip finds it, CUDA included, instead of a build for the CPU.
+
+TORCH ?= cpu
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$python && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready-$(TORCH)
+
+ifeq ($(TORCH),cpu)
+CONSTRAINTS := constraints-cpu.txt
+else ifneq ($(TORCH),cuda)
+$(error TORCH is '$(TORCH)'; it must be 'cpu' or 'cuda')
+endif
+
+# Qt's "offscreen" platform has no OpenGL and fails as soon as a layer is added.
+unexport QT_QPA_PLATFORM
+
+.DELETE_ON_ERROR:
+.PHONY: setup demo test test-all lint manifest bench clean
+
+setup: $(READY)
+
+demo: $(READY)
+	$(BIN)/dsfunet demo
+
+test: lint manifest
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: lint manifest
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
+manifest: $(READY)
+	$(BIN)/npe2 validate --imports napari-dsfunet
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -f src/napari_dsfunet/napari.yaml
+
+# Each step leaves a stamp in the environment; the next run skips it.
+
+$(VENV)/system-packages: scripts/system-packages
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name one: make PYTHON=..."; exit 1; }
+	scripts/system-packages $(PYTHON)
+	@mkdir -p $(VENV) && touch $@
+
+$(VENV)/created: $(VENV)/system-packages
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# A change from one kind of torch to the other starts by taking the old one out: to pip
+# both are the same version.
+$(READY): pyproject.toml hatch_build.py $(CONSTRAINTS) $(VENV)/created
+	@if ls $(VENV)/ready-* 2>/dev/null | grep -qvx $@; then \
+		$(BIN)/python -m pip uninstall -q -y torch triton; rm -f $(VENV)/ready-*; fi
+	@echo "Installing into $(VENV) (torch: $(TORCH)); the first time takes a few minutes."
+	@$(BIN)/python -m pip install -qq $(CONSTRAINTS:%=-c %) -e '.[all,dev]' || { \
+		echo; \
+		echo "The installation failed. If the conflict above is about triton, pip sees no build"; \
+		echo "of torch for the CPU: point it at one, or accept the larger CUDA build with"; \
+		echo "    make TORCH=cuda $(MAKECMDGOALS)"; \
+		exit 1; }
+	@touch $@
