@@ -68,12 +68,13 @@ $(VENV)/created: $(VENV)/system-packages
 # both are the same version.
 $(READY): pyproject.toml hatch_build.py $(CONSTRAINTS) $(VENV)/created
 	@if ls $(VENV)/ready-* 2>/dev/null | grep -qvx $@; then \
-		$(BIN)/python -m pip uninstall -q -y torch triton; rm -f $(VENV)/ready-*; fi
+		$(BIN)/python -m pip uninstall -qq -y torch triton; rm -f $(VENV)/ready-*; fi
 	@echo "Installing into $(VENV) (torch: $(TORCH)); the first time takes a few minutes."
 	@$(BIN)/python -m pip install -qq $(CONSTRAINTS:%=-c %) -e '.[all,dev]' || { \
 		echo; \
-		echo "The installation failed. If the conflict above is about triton, pip sees no build"; \
-		echo "of torch for the CPU: point it at one, or accept the larger CUDA build with"; \
+		echo "The installation failed. ResolutionImpossible above most likely means that pip sees no"; \
+		echo "build of torch for the CPU (constraints-cpu.txt keeps CUDA builds out): make one visible"; \
+		echo "to pip, or accept the CUDA build, several GB in size:"; \
 		echo "    make TORCH=cuda $(MAKECMDGOALS)"; \
 		exit 1; }
 	@touch $@

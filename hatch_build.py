@@ -18,7 +18,7 @@ MANIFEST = "napari.yaml"
 PACKAGE = "napari_dsfunet"
 
 
-class ManifestHook(BuildHookInterface):  # type: ignore[type-arg]
+class ManifestHook(BuildHookInterface):
     """Put the manifest where npe2 finds it, for wheels and for editable installs."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:

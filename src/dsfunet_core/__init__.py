@@ -13,13 +13,13 @@ __version__ = "0.1.0"
 
 #: Public name → module that holds it; imported on first use, to keep start-up short.
 _PUBLIC = {
-    "Factorization": "dsfunet_core.factorize.result",
+    "Factorization": "dsfunet_core.factorization.result",
     "ReciprocalPlane": "dsfunet_core.plane",
     "ReciprocalVolume": "dsfunet_core.plane",
     "Section": "dsfunet_core.sections",
     "SroRefinement": "dsfunet_core.refine.sro",
     "UnitCellMap": "dsfunet_core.refine.projection",
-    "factorize": "dsfunet_core.factorize",
+    "factorize": "dsfunet_core.factorization",
     "load_result": "dsfunet_core.io.results",
     "mask_bragg": "dsfunet_core.masking.bragg",
     "project": "dsfunet_core.refine.projection",

@@ -19,7 +19,7 @@ __all__ = ["average", "interpolate"]
 #: Share of a pixel's interpolation weight that must come from voxels that may be used.
 MIN_WEIGHT = 0.5
 #: Voxels along an edge of the blocks that an oblique plane is read in.
-BLOCK = 96
+BLOCK = 48
 
 
 def average(block: dict[str, NDArray[Any] | None]) -> dict[str, NDArray[Any] | None]:

@@ -127,9 +127,7 @@ def test_values_come_back_at_the_right_hkl(
     measured: tuple[Path, gemmi.UnitCell, str], keep: bool, in_memory: bool
 ) -> None:
     folder, cell, kind = measured
-    path = reconstruct(
-        folder, "r.h5", keep_number_of_pixels=keep, all_in_memory=in_memory
-    )
+    path = reconstruct(folder, "r.h5", keep_number_of_pixels=keep, all_in_memory=in_memory)
 
     volume = read(path)
 

@@ -211,10 +211,14 @@ def _check_filters(dataset: h5py.Dataset, path: Path) -> None:
 
 
 def _check_storage(dataset: h5py.Dataset, file: Path, root: Path, links: int = 0) -> None:
-    """Refuse data kept in other files, raw or virtual, outside the folder."""
+    """Refuse data kept in raw files, or in virtual datasets outside the folder."""
     what = f"part of {dataset.name} in {file}"
     for name, _, _ in dataset.external or ():
-        _inside(file, name, root, what)
+        # HDF5 would look for it in the folder the program was started in.
+        raise FileFormatError(
+            f"{what} is kept in the raw file {name}, which is not read. Copy it into an "
+            "ordinary dataset (h5repack -l CONTI)."
+        )
     if not dataset.is_virtual:
         return
     for source in dataset.virtual_sources():

@@ -8,7 +8,6 @@ and ``step_sizes`` (3). Pickled objects are never loaded.
 
 from __future__ import annotations
 
-import json
 import math
 import zipfile
 import zlib
@@ -20,6 +19,7 @@ import numpy as np
 from dsfunet_core.errors import FileFormatError
 from dsfunet_core.io.files import replacing
 from dsfunet_core.io.grid import unit_cell
+from dsfunet_core.io.json_exact import from_json, to_json
 from dsfunet_core.plane import ReciprocalPlane, ReciprocalVolume
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def write_npz(
     arrays: dict[str, Any] = {
         "intensity": np.asarray(data.intensity),
         "name": np.array(data.name),
-        "provenance": np.array(json.dumps(data.provenance)),
+        "provenance": np.array(to_json(data.provenance)),
     }
     if isinstance(data, ReciprocalPlane):
         arrays["valid"] = data.valid
@@ -282,10 +282,7 @@ def _provenance(
     path: Path, arrays: dict[str, NDArray[Any]], kind: str, key: str
 ) -> dict[str, Any]:
     if "provenance" in arrays:
-        try:
-            stored = json.loads(str(arrays["provenance"]))
-        except json.JSONDecodeError as error:
-            raise FileFormatError(f"provenance in {path} is no JSON: {error}") from error
+        stored = from_json(str(arrays["provenance"]))
         if isinstance(stored, dict):
             return stored
     provenance: dict[str, Any] = {"file": str(path.resolve()), "format": kind}

@@ -18,7 +18,7 @@ import numpy as np
 
 import dsfunet_core
 from dsfunet_core.errors import FileFormatError, ParameterError
-from dsfunet_core.factorize.result import Factorization, SroCoefficients
+from dsfunet_core.factorization.result import Factorization, SroCoefficients
 from dsfunet_core.io.files import existing_file, replacing
 from dsfunet_core.io.hdf5 import HDF5Array, text
 from dsfunet_core.io.hdf5_file import children, open_hdf5
@@ -323,7 +323,6 @@ def _group(parent: h5py.Group, name: str, nx_class: str, **attributes: str) -> h
 
 
 def _dataset(group: h5py.Group, name: str, array: NDArray[Any]) -> None:
-    # Track order and time stamps are left out, so equal results give equal files.
     group.create_dataset(name, data=array, compression="gzip", shuffle=True)
 
 

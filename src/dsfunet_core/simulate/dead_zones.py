@@ -115,5 +115,7 @@ def measured_mask(
             vertical = detector.distance * along_z / forward
             horizontal = detector.distance * q_y / forward
         hit = np.isfinite(angle) & (forward > 0) & (turn <= last)
-        seen |= hit & detector.sees(np.where(hit, vertical, 1e9), np.where(hit, horizontal, 0.0))
+        seen |= hit & detector.sees(
+            np.where(hit, vertical, 1e9), np.where(hit, horizontal, 0.0)
+        )
     return seen

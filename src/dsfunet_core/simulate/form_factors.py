@@ -89,7 +89,8 @@ def form_factor_on_grid(
     kinds = sorted(set(zip(molecule.elements, np.asarray(b_iso).tolist(), strict=True)))
     for element, b in kinds:
         members = [
-            i for i, (e, x) in enumerate(zip(molecule.elements, b_iso, strict=True))
+            i
+            for i, (e, x) in enumerate(zip(molecule.elements, b_iso, strict=True))
             if e == element and x == b
         ]
         x = molecule.positions[members]

@@ -100,7 +100,11 @@ def random_molecule(rng: np.random.Generator, n_heavy: int) -> Molecule:
         if np.sum(distance < 2.1) == 1:
             positions.append(candidate)
             elements.append(
-                str(rng.choice(["C", "N", "O", "S", "Cl", "F"], p=[0.6, 0.15, 0.15, 0.04, 0.03, 0.03]))
+                str(
+                    rng.choice(
+                        ["C", "N", "O", "S", "Cl", "F"], p=[0.6, 0.15, 0.15, 0.04, 0.03, 0.03]
+                    )
+                )
             )
     for parent in range(len(elements)):
         if elements[parent] != "C":

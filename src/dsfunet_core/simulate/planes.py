@@ -116,7 +116,9 @@ def add_counting_noise(
 
 
 def _random_pair(rng: np.random.Generator) -> tuple[str, Molecule, Molecule]:
-    kind = str(rng.choice(["different", "rotated", "vacancy", "atoms"], p=[0.5, 0.25, 0.15, 0.1]))
+    kind = str(
+        rng.choice(["different", "rotated", "vacancy", "atoms"], p=[0.5, 0.25, 0.15, 0.1])
+    )
     n_heavy = int(rng.choice([3, 6, 9, 13, 18]))
     if kind == "atoms":
         symbols = rng.choice(["C", "O", "Cl", "Fe", "Br", "Pb"], size=2, replace=False)
@@ -130,7 +132,9 @@ def _random_pair(rng: np.random.Generator) -> tuple[str, Molecule, Molecule]:
     return kind, a, random_molecule(rng, max(1, n_heavy + int(rng.integers(-2, 3))))
 
 
-def _random_cell(rng: np.random.Generator, pair: tuple[Molecule, Molecule], m_a: float) -> gemmi.UnitCell:
+def _random_cell(
+    rng: np.random.Generator, pair: tuple[Molecule, Molecule], m_a: float
+) -> gemmi.UnitCell:
     """Lattice parameters from the molecules' extent along each axis and Vegard's law."""
     extents = []
     for molecule in pair:
@@ -171,7 +175,9 @@ def random_mask(rng: np.random.Generator, q: NDArray, axis: NDArray) -> NDArray[
             beam_stop=rng.uniform(1.5, 4),
         )
         mounting = axis / np.linalg.norm(axis) + rng.normal(scale=0.5, size=3)
-        seen = measured_mask(q, detector, rotation=(0, rng.choice([180, 270, 360])), axis=mounting)
+        seen = measured_mask(
+            q, detector, rotation=(0, rng.choice([180, 270, 360])), axis=mounting
+        )
         if 0.5 <= seen.mean() <= 0.95:
             return seen
 
@@ -211,7 +217,9 @@ def random_plane(rng: np.random.Generator, *, size: int = 256) -> SimulatedPlane
     )
     origin, steps = cartesian_grid(cell, section, size, q_max)
     blank = np.ones((size, size))
-    plane = ReciprocalPlane(blank, blank > 0, cell, origin, steps, name=f"axis {axis} = {level:g}")
+    plane = ReciprocalPlane(
+        blank, blank > 0, cell, origin, steps, name=f"axis {axis} = {level:g}"
+    )
     difference = molecular_form_factor(mol_a, plane) - molecular_form_factor(mol_b, plane)
     form_factor = m_a * (1 - m_a) * np.abs(difference) ** 2
     coefficients = plane_coefficients(alpha, plane.lattice)

@@ -15,7 +15,15 @@ from dsfunet_core.simulate.form_factors import molecular_form_factor
 from dsfunet_core.simulate.molecules import Molecule
 from dsfunet_core.simulate.sro import plane_coefficients, sro_on_plane
 
-__all__ = ["CELL", "DSFU_NET_ALPHA", "LAUE_CLASS", "YELL_ALPHA", "alpha_box", "molecules", "simulate"]
+__all__ = [
+    "CELL",
+    "DSFU_NET_ALPHA",
+    "LAUE_CLASS",
+    "YELL_ALPHA",
+    "alpha_box",
+    "molecules",
+    "simulate",
+]
 
 CELL = gemmi.UnitCell(14.12, 14.12, 6.93, 90, 90, 120)
 LAUE_CLASS = "6/m"
@@ -86,10 +94,14 @@ def _asymmetric_unit() -> tuple[list[str], np.ndarray]:
     for label, angle in zip("ABC", (0, 120, 240), strict=True):
         turn = np.deg2rad(angle)
         around = np.cos(turn) * anti + np.sin(turn) * np.cross(axis, anti)
-        direction = -axis * np.cos(np.deg2rad(109.47)) * -1 + np.sin(np.deg2rad(109.47)) * around
+        direction = (
+            -axis * np.cos(np.deg2rad(109.47)) * -1 + np.sin(np.deg2rad(109.47)) * around
+        )
         atoms["H7" + label] = atoms["C7"] + _CH * _unit(direction)
     names = list(atoms)
-    return [name.rstrip("0123456789ABC") or "C" for name in names], np.array(list(atoms.values()))
+    return [name.rstrip("0123456789ABC") or "C" for name in names], np.array(
+        list(atoms.values())
+    )
 
 
 def molecules() -> tuple[Molecule, Molecule]:

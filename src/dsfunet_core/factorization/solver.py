@@ -30,23 +30,44 @@ from torch import Tensor
 from dsfunet_core.errors import CancelledError
 
 if TYPE_CHECKING:
-    from dsfunet_core.factorize.transforms import FormFactorBasis, SroBasis
+    from dsfunet_core.factorization.transforms import FormFactorBasis, SroBasis
 
-__all__ = ["Problem", "Solution", "Unknowns", "normal_matrix", "solve"]
+__all__ = [
+    "Problem",
+    "Solution",
+    "Unknowns",
+    "evaluate",
+    "form_factor_step",
+    "jacobian_fields",
+    "normal_matrix",
+    "prior",
+    "solve",
+    "start",
+    "with_prior",
+]
 
 #: Variance floor of counting-like weights, in units of the envelope.
-VARIANCE_FLOOR = 0.01
+VARIANCE_FLOOR = 0.03
 #: Smallest relative misfit that counts as noise: keeps the normal matrix well-posed.
 MISFIT_FLOOR = 1e-5
-#: Prior standard deviation of a coefficient C_u.
+#: Prior standard deviation of a coefficient C_u before anything is known of its decay.
 SRO_PRIOR_SIGMA = 0.3
+#: Correlation lengths tried for the prior's decay, in lattice constants.
+DECAY_LENGTHS = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0, 16.0)
+#: The prior's variance exceeds the fitted decay by this factor, and never falls below
+#: this standard deviation: it is to bridge holes, not to pull on what was measured.
+DECAY_MARGIN, DECAY_FLOOR = 2.0, 0.005
 #: Prior standard deviation of the background, in units of the mean intensity.
 BACKGROUND_PRIOR_SIGMA = 0.5
+#: Standard deviation of a negative S, in any place of the cell, measured or not.
+NEGATIVE_SIGMA = 0.02
 #: Outlier thresholds in standard deviations of the square-root residual (above, below).
 #: Bragg remnants add intensity, so the upper one is the tighter.
 OUTLIER_CUT = (4.5, 6.0)
 #: Smallest square-root residual of an outlier, in units of the envelope's square root.
 OUTLIER_SIZE = 0.1
+#: Cycles before convergence is asked about; outliers are rejected from the second on.
+MIN_CYCLES = 2
 #: Relative misfit (mean square, weighted) below which a refinement has nothing to gain.
 CONVERGED_MISFIT = 1e-7
 
@@ -179,7 +200,7 @@ def evaluate(problem: Problem, unknowns: Unknowns) -> Fields:
     return Fields(h, s, background, model)
 
 
-def _prior(problem: Problem) -> tuple[Tensor, Tensor]:
+def prior(problem: Problem) -> tuple[Tensor, Tensor]:
     """Precision and mean of every unknown, shape (batch, total)."""
     n, m, k = problem.sizes
     batch, device = len(problem.intensity), problem.intensity.device
@@ -190,6 +211,39 @@ def _prior(problem: Problem) -> tuple[Tensor, Tensor]:
     mean = torch.zeros_like(precision)
     mean[:, 0] = 1 / math.sqrt(2)
     return precision, mean
+
+
+def decay_variance(problem: Problem, sro: Tensor) -> Tensor:
+    """Prior variances of the C_u: an exponential decay with |u| fitted to the C_u.
+
+    Correlations fall off with distance. Where the same part of every cell is hidden (by
+    masked Bragg peaks), this is what bridges the hole: the smoothest order that agrees
+    with the rest of the cell.
+
+    Parameters
+    ----------
+    problem : Problem
+        Its lattice tells the distances.
+    sro : Tensor, shape (batch, n_C)
+        Present coefficients.
+
+    Returns
+    -------
+    Tensor, shape (batch, n_C)
+        The decay of largest likelihood over :data:`DECAY_LENGTHS`, with a margin.
+    """
+    distance = problem.sro_basis.distance
+    if not problem.sro_basis.centric:
+        distance = torch.cat([distance, distance], 1)
+    length = torch.tensor(DECAY_LENGTHS, dtype=sro.dtype, device=sro.device)
+    shape = torch.exp(-2 * distance[:, None] / length[:, None])  # batch, lengths, n_C
+    power = sro[:, None] ** 2 + DECAY_FLOOR**2
+    amplitude = (power / shape).mean(-1)
+    likelihood = -(torch.log(amplitude[..., None] * shape)).sum(-1)
+    best = likelihood.argmax(1)
+    rows = torch.arange(len(sro), device=sro.device)
+    fitted = amplitude[rows, best][:, None] * shape[rows, best]
+    return (DECAY_MARGIN * fitted).clamp(DECAY_FLOOR**2, SRO_PRIOR_SIGMA**2 * 4)
 
 
 def _weights(problem: Problem, fields: Fields, robust: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -204,10 +258,15 @@ def _weights(problem: Problem, fields: Fields, robust: bool) -> tuple[Tensor, Te
     weights = problem.valid / variance
     residual = problem.intensity - fields.model
     rejected = torch.zeros_like(problem.valid)
+    diluted: Tensor | float = 1.0
+    if problem.variance is None:
+        # The floor adds to the variance what counting does not: take it out of the scale.
+        share = fields.model.clamp(min=0) / (fields.model.clamp(min=0) + floor)
+        diluted = (share * problem.valid).sum((1, 2)) / problem.valid.sum((1, 2))
     if robust:
         # On the square-root scale counting noise is symmetric and uniform, so that a
         # single count in a dark region is no outlier.
-        misfit = _mean_square(problem, weights, residual)[:, None, None]
+        misfit = (_mean_square(problem, weights, residual) / diluted)[:, None, None]
         unit = misfit * variance / (fields.model.clamp(min=0) + floor)
         shift = 0.375 * unit + floor
         root = 2 * (
@@ -221,7 +280,7 @@ def _weights(problem: Problem, fields: Fields, robust: bool) -> tuple[Tensor, Te
         rejected = visible & ((t > OUTLIER_CUT[0] * spread) | (t < -OUTLIER_CUT[1] * spread))
         rejected = rejected.to(t.dtype) * problem.valid
         weights = weights * (1 - rejected)
-    misfit = _mean_square(problem, weights, residual)
+    misfit = _mean_square(problem, weights, residual) / diluted
     signal = (weights * problem.intensity**2).sum((1, 2)) / problem.valid.sum((1, 2))
     return weights, torch.maximum(misfit, MISFIT_FLOOR**2 * signal), rejected.sum((1, 2))
 
@@ -231,8 +290,11 @@ def _mean_square(problem: Problem, weights: Tensor, residual: Tensor) -> Tensor:
     used = (weights > 0).sum((1, 2))
     n, m, k = problem.sizes
     # Unknowns far out in the prior's tail are no degrees of freedom.
-    effective = (problem.prior_variance > 0.05 * problem.prior_variance[:, 1:].amax(1, True)).sum(1)
-    dof = (used - effective - m - k).clamp(min=0.1 * used)
+    effective = (
+        problem.prior_variance > 0.05 * problem.prior_variance[:, 1:].amax(1, True)
+    ).sum(1)
+    share = used / problem.valid.sum((1, 2)).clamp(min=1)
+    dof = (used - share * (effective + m + k)).clamp(min=0.1 * used)
     return (weights * residual**2).sum((1, 2)) / dof
 
 
@@ -242,7 +304,7 @@ def _robust_spread(t: Tensor, valid: Tensor) -> Tensor:
     return torch.stack(spread)
 
 
-def _jacobian_fields(problem: Problem, fields: Fields) -> tuple[Tensor, Tensor]:
+def jacobian_fields(problem: Problem, fields: Fields) -> tuple[Tensor, Tensor]:
     """∂M/∂H and ∂M/∂S on the pixels."""
     positive = fields.s > 0
     return (
@@ -254,27 +316,40 @@ def _jacobian_fields(problem: Problem, fields: Fields) -> tuple[Tensor, Tensor]:
 def normal_matrix(problem: Problem, fields: Fields, weights: Tensor) -> Tensor:
     """JᵀWJ over all unknowns, without the prior, shape (batch, total, total)."""
     n, m, k = problem.sizes
-    d_h, d_s = _jacobian_fields(problem, fields)
+    d_h, d_s = jacobian_fields(problem, fields)
     f_basis, s_basis = problem.form_factor_basis, problem.sro_basis
     matrix = weights.new_empty((len(weights), n + m + k, n + m + k))
     matrix[:, :n, :n] = f_basis.gram(weights * d_h**2)
     matrix[:, n : n + m, n : n + m] = s_basis.gram(weights * d_s**2)
-    matrix[:, :n, n : n + m] = s_basis.cross(weights * d_h * d_s, f_basis)
+    cross = s_basis.cross(weights * d_h * d_s, f_basis)
+    matrix[:, :n, n : n + m] = cross
+    matrix[:, n : n + m, :n] = cross.transpose(1, 2)
     if problem.background_basis is not None:
         for i, function in enumerate(problem.background_basis):
             weighted = weights * function
-            matrix[:, :n, n + m + i] = f_basis.analyze(d_h * weighted)
-            matrix[:, n : n + m, n + m + i] = s_basis.analyze(d_s * weighted)
-            matrix[:, n + m :, n + m + i] = torch.einsum(
-                "bhw,khw->bk", weighted, problem.background_basis
+            row = torch.cat(
+                [
+                    f_basis.analyze(d_h * weighted),
+                    s_basis.analyze(d_s * weighted),
+                    torch.einsum("bhw,khw->bk", weighted, problem.background_basis),
+                ],
+                dim=1,
             )
-    upper = torch.triu(matrix)
-    return upper + torch.triu(matrix, 1).transpose(1, 2)
+            matrix[:, n + m + i] = row
+            matrix[:, : n + m, n + m + i] = row[:, : n + m]
+    return matrix
+
+
+def with_prior(matrix: Tensor, misfit: Tensor, precision: Tensor) -> Tensor:
+    """Normal matrix in units of the misfit plus the prior's precision, in place."""
+    matrix.div_(misfit[:, None, None])
+    matrix.diagonal(dim1=1, dim2=2).add_(precision)
+    return matrix
 
 
 def gradient(problem: Problem, fields: Fields, weighted_residual: Tensor) -> Tensor:
     """JᵀWr over all unknowns, shape (batch, total)."""
-    d_h, d_s = _jacobian_fields(problem, fields)
+    d_h, d_s = jacobian_fields(problem, fields)
     parts = [
         problem.form_factor_basis.analyze(d_h * weighted_residual),
         problem.sro_basis.analyze(d_s * weighted_residual),
@@ -319,36 +394,57 @@ def start(problem: Problem, smooth: Tensor) -> Unknowns:
     weights = valid / envelope
     # The lattice is the noise of this first fit: its relative size is about one.
     noise = (weights * (problem.intensity - envelope) ** 2).sum((1, 2)) / valid.sum((1, 2))
-    matrix = problem.form_factor_basis.gram(weights * envelope**2) / noise[:, None, None]
-    matrix = matrix + torch.diag_embed(1 / smooth)
-    right = problem.form_factor_basis.analyze(
-        weights * envelope * (problem.intensity - envelope)
-    ) / noise[:, None]
+    matrix = problem.form_factor_basis.gram(weights * envelope**2)
+    matrix = with_prior(matrix, noise, 1 / smooth)
+    right = (
+        problem.form_factor_basis.analyze(weights * envelope * (problem.intensity - envelope))
+        / noise[:, None]
+    )
     step = torch.cholesky_solve(right[..., None], cholesky(matrix))[..., 0]
     unknowns = replace(unknowns, form_factor=unknowns.form_factor + step)
     f = envelope * problem.form_factor_basis.synthesize(unknowns.form_factor).clamp(min=0.02)
     weights = valid / f
     matrix = problem.sro_basis.gram(weights * f**2)
     scale = (weights * (problem.intensity - f) ** 2).sum((1, 2)) / valid.sum((1, 2))
-    matrix = matrix + torch.diag_embed(
-        (scale / SRO_PRIOR_SIGMA**2)[:, None].expand(-1, m)
-    )
+    matrix = matrix + torch.diag_embed((scale / SRO_PRIOR_SIGMA**2)[:, None].expand(-1, m))
     right = problem.sro_basis.analyze(weights * f * (problem.intensity - f))
     step = torch.cholesky_solve(right[..., None], cholesky(matrix))[..., 0]
     return replace(unknowns, sro=step)
 
 
-def form_factor_step(problem: Problem, unknowns: Unknowns) -> Unknowns:
-    """Best form factor for a given short-range order: one linear least-squares step."""
-    precision, mean = _prior(problem)
+def form_factor_step(
+    problem: Problem,
+    unknowns: Unknowns,
+    weights: Tensor | None = None,
+    misfit: Tensor | None = None,
+) -> Unknowns:
+    """Best form factor for a given short-range order: one linear least-squares step.
+
+    Parameters
+    ----------
+    problem : Problem
+        Data, bases and prior.
+    unknowns : Unknowns
+        Short-range order and background are kept.
+    weights : Tensor, shape (batch, H, W), optional
+        Weights 1/variance; made from the unknowns when left out.
+    misfit : Tensor, shape (batch,), optional
+        Scale of the variances, likewise.
+
+    Returns
+    -------
+    Unknowns
+        With another form factor.
+    """
+    precision, mean = prior(problem)
     n = problem.sizes[0]
     fields = evaluate(problem, unknowns)
-    weights, misfit, _ = _weights(problem, fields, robust=problem.robust)
-    d_h, _ = _jacobian_fields(problem, fields)
+    if weights is None or misfit is None:
+        weights, misfit, _ = _weights(problem, fields, robust=problem.robust)
+    d_h, _ = jacobian_fields(problem, fields)
     basis = problem.form_factor_basis
     residual = weights * (problem.intensity - fields.model)
-    matrix = basis.gram(weights * d_h**2) / misfit[:, None, None]
-    matrix = matrix + torch.diag_embed(precision[:, :n])
+    matrix = with_prior(basis.gram(weights * d_h**2), misfit, precision[:, :n])
     right = basis.analyze(d_h * residual) / misfit[:, None]
     right = right - precision[:, :n] * (unknowns.form_factor - mean[:, :n])
     step = torch.cholesky_solve(right[..., None], cholesky(matrix))[..., 0]
@@ -391,7 +487,10 @@ def solve(
     CancelledError
         If ``cancelled()`` returns True.
     """
-    precision, mean = _prior(problem)
+    precision, mean = prior(problem)
+    n, m, _ = problem.sizes
+    cells = problem.sro_basis.cells[:, None, None]
+    negative_weight = 1 / (NEGATIVE_SIGMA**2 * cells)
     fields = evaluate(problem, unknowns)
     weights, misfit, outliers = _weights(problem, fields, robust=False)
     history = [misfit]
@@ -401,15 +500,20 @@ def solve(
             raise CancelledError("the factorization was cancelled")
         residual = problem.intensity - fields.model
         scale = misfit[:, None]
-        matrix = normal_matrix(problem, fields, weights) / scale[..., None]
-        matrix = matrix + torch.diag_embed(precision)
+        precision[:, n : n + m] = 1 / decay_variance(problem, unknowns.sro)
+        matrix = with_prior(normal_matrix(problem, fields, weights), misfit, precision)
         now = unknowns.cat()
         right = gradient(problem, fields, weights * residual) / scale - precision * (now - mean)
+        # An intensity is not negative, also where nobody looked.
+        negative = (fields.s < 0) * negative_weight
+        matrix[:, n : n + m, n : n + m] += problem.sro_basis.gram(negative)
+        right[:, n : n + m] -= problem.sro_basis.analyze(negative * fields.s)
         step = torch.cholesky_solve(right[..., None], cholesky(matrix))[..., 0]
 
         def objective(at: Unknowns, fields: Fields) -> Tensor:
             data = (weights * (problem.intensity - fields.model) ** 2).sum((1, 2)) / misfit
-            return data + (precision * (at.cat() - mean) ** 2).sum(1)
+            below = (negative_weight * fields.s.clamp(max=0) ** 2).sum((1, 2))
+            return data + below + (precision * (at.cat() - mean) ** 2).sum(1)
 
         before = objective(unknowns, fields)
         length = torch.ones_like(scale)
@@ -429,6 +533,8 @@ def solve(
             tick(cycle)
         change = (history[-1] - history[-2]).abs() / history[-2]
         signal = (weights * problem.intensity**2).sum((1, 2)) / problem.valid.sum((1, 2))
-        if cycle >= 3 and bool(((change < tolerance) | (misfit < CONVERGED_MISFIT * signal)).all()):
+        if cycle >= MIN_CYCLES and bool(
+            ((change < tolerance) | (misfit < CONVERGED_MISFIT * signal)).all()
+        ):
             break
     return Solution(unknowns, fields, weights, misfit, cycle, outliers, history)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -58,7 +59,7 @@ class FormFactorBasis:
     centric : bool
         Leave the sines out: the plane has an inversion centre at pixel ``origin``.
     origin : Tensor, shape (batch, 2)
-        Pixel the phases are counted from.
+        Inversion centre; without one the phases are counted from pixel (0, 0).
     """
 
     shape: tuple[int, int]
@@ -111,7 +112,14 @@ class FormFactorBasis:
         return r if self.centric else torch.cat([r, r[1:]])
 
     def _origin_phase(self) -> Tensor:
-        """exp(2πi q·origin), shape (batch, m)."""
+        """exp(2πi q·origin), shape (batch, m).
+
+        Only an inversion centre needs its phases counted from there; without one the
+        choice merely turns cosines into sines, and pixel (0, 0) is the quickest.
+        """
+        if not self.centric:
+            shape = (len(self.origin), len(self.indices))
+            return torch.ones(shape, dtype=torch.complex128, device=self.origin.device)
         period = torch.as_tensor(self.period, dtype=torch.float64, device=self.indices.device)
         q = self.indices / period
         return torch.exp(2j * math.pi * (self.origin @ q.T))
@@ -132,32 +140,39 @@ class FormFactorBasis:
     def analyze(self, field: Tensor) -> Tensor:
         """Adjoint of :meth:`synthesize`, (batch, H, W) → (batch, size)."""
         transform = torch.fft.fft2(field, s=self.period)
-        g = transform[:, self.indices[:, 0] % self.period[0], self.indices[:, 1] % self.period[1]]
+        g = transform[
+            :, self.indices[:, 0] % self.period[0], self.indices[:, 1] % self.period[1]
+        ]
         g = g * self._origin_phase() * math.sqrt(2)
         return g.real if self.centric else torch.cat([g.real, -g.imag[:, 1:]], dim=1)
 
-    def gram(self, weight: Tensor) -> Tensor:
-        """Basisᵀ · diag(weight) · basis, (batch, H, W) → (batch, size, size)."""
-        transform = torch.fft.fft2(weight, s=self.period)
-        flat = transform.reshape(len(weight), -1)
+    @cached_property
+    def _sums_and_differences(self) -> tuple[Tensor, Tensor]:
+        """Flat positions in the transform of i + j and i − j, (m, m) each."""
         p0, p1 = self.period
         i, j = self.indices[:, 0], self.indices[:, 1]
-        phase = self._origin_phase()
+        plus = ((i[:, None] + i) % p0) * p1 + (j[:, None] + j) % p1
+        minus = ((i[:, None] - i) % p0) * p1 + (j[:, None] - j) % p1
+        return plus, minus
 
-        def gather(sign: int) -> Tensor:
-            index = ((i[:, None] + sign * i) % p0) * p1 + (j[:, None] + sign * j) % p1
-            other = phase if sign > 0 else phase.conj()
-            return flat[:, index] * (phase[:, :, None] * other[:, None, :])
-
-        plus, minus = gather(1), gather(-1)
+    def gram(self, weight: Tensor) -> Tensor:
+        """Basisᵀ · diag(weight) · basis, (batch, H, W) → (batch, size, size)."""
+        transform = torch.fft.fft2(weight, s=self.period).flatten(1)
+        plus, minus = self._sums_and_differences
+        batch, m = len(weight), len(self.indices)
         if self.centric:
-            return minus.real + plus.real
-        cc = minus.real + plus.real
-        ss = (minus.real - plus.real)[:, 1:, 1:]
-        cs = (minus.imag - plus.imag)[:, :, 1:]
-        return torch.cat(
-            [torch.cat([cc, cs], 2), torch.cat([cs.transpose(1, 2), ss], 2)], dim=1
-        )
+            phase = self._origin_phase()
+            same = transform[:, plus] * (phase[:, :, None] * phase[:, None, :])
+            other = transform[:, minus] * (phase[:, :, None] * phase.conj()[:, None, :])
+            return same.real + other.real
+        real, imag = transform.real.contiguous(), transform.imag.contiguous()
+        matrix = weight.new_empty(batch, self.size, self.size)
+        same, other = real[:, plus], real[:, minus]
+        torch.add(other, same, out=matrix[:, :m, :m])
+        torch.sub(other[:, 1:, 1:], same[:, 1:, 1:], out=matrix[:, m:, m:])
+        torch.sub(imag[:, minus[:, 1:]], imag[:, plus[:, 1:]], out=matrix[:, :m, m:])
+        matrix[:, m:, :m] = matrix[:, :m, m:].transpose(1, 2)
+        return matrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,6 +189,9 @@ class SroBasis:
         exp(2πi r_u·p) split into its two factors.
     centric : bool
         Leave the sines out: C_u is real, as on planes of integer or half-integer offset.
+    distance : Tensor, shape (batch, m)
+        Length of the direct-lattice vectors in units of the lattice constant (square
+        root of the cell's area).
     """
 
     shape: tuple[int, int]
@@ -181,10 +199,17 @@ class SroBasis:
     row: Tensor
     column: Tensor
     centric: bool
+    distance: Tensor
+    cells: Tensor
 
     @staticmethod
     def build(
-        shape: tuple[int, int], order: int, basis: Tensor, origin: Tensor, centric: bool
+        shape: tuple[int, int],
+        order: int,
+        basis: Tensor,
+        origin: Tensor,
+        centric: bool,
+        spacing: np.ndarray,
     ) -> SroBasis:
         """Basis over 0 < max(|u₁|, |u₂|) ≤ order.
 
@@ -200,6 +225,8 @@ class SroBasis:
             Pixel the phases are counted from.
         centric : bool
             Cosines only.
+        spacing : ndarray, shape (2, 2)
+            Maps cycles per pixel to real space.
         """
         u = np.stack(np.mgrid[-order : order + 1, -order : order + 1], -1).reshape(-1, 2)
         indices = half_set(u)
@@ -210,7 +237,11 @@ class SroBasis:
         columns = torch.arange(shape[1], dtype=torch.float64, device=basis.device)
         row = torch.exp(2j * math.pi * r[:, :, 0, None] * (rows - origin[:, None, :1]))
         column = torch.exp(2j * math.pi * r[:, :, 1, None] * (columns - origin[:, None, 1:]))
-        return SroBasis(shape, indices, row, column, centric)
+        to_space = torch.as_tensor(spacing, dtype=torch.float64, device=basis.device)
+        constant = torch.linalg.det(to_space @ direct).abs().sqrt()
+        distance = torch.linalg.vector_norm(r @ to_space.T, dim=2) / constant[:, None]
+        cells = shape[0] * shape[1] * torch.linalg.det(direct).abs()
+        return SroBasis(shape, indices, row, column, centric, distance, cells)
 
     @property
     def size(self) -> int:
@@ -275,9 +306,8 @@ class SroBasis:
         lookup = {tuple(u): k for k, u in enumerate(self.indices.tolist())}
         first, second = phases[:, lookup[(1, 0)]], phases[:, lookup[(0, 1)]]
         exponent = torch.as_tensor(d, device=phases.device)
-        return (
-            torch.exp(1j * torch.angle(first)[:, None] * exponent[:, :1])
-            * torch.exp(1j * torch.angle(second)[:, None] * exponent[:, 1:])
+        return torch.exp(1j * torch.angle(first)[:, None] * exponent[:, :1]) * torch.exp(
+            1j * torch.angle(second)[:, None] * exponent[:, 1:]
         )
 
     def cross(self, weight: Tensor, other: FormFactorBasis) -> Tensor:

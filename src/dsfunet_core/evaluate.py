@@ -1,0 +1,247 @@
+"""Measure a factorizer on a set of planes whose factors are known."""
+
+from __future__ import annotations
+
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dsfunet_core.errors import FileFormatError, ParameterError
+from dsfunet_core.factorization import METHODS
+from dsfunet_core.metrics import mean_squared_error, summary
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["EvaluationSet", "evaluate_set", "read_set", "write_set"]
+
+#: Largest set accepted, in pixels: more is better evaluated in parts.
+MAX_PIXELS = 4_000_000_000
+_KEYS = ("intensity", "valid", "form_factor", "sro", "basis")
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationSet:
+    """Planes with known factors.
+
+    Parameters
+    ----------
+    intensity : ndarray, shape (n, H, W)
+        Linear intensity.
+    valid : ndarray of bool, shape (n, H, W)
+        Measured pixels.
+    form_factor, sro : ndarray, shape (n, H, W)
+        True factors, linear, on whole planes.
+    basis : ndarray, shape (n, 2, 2)
+        Columns: the two in-plane reciprocal-lattice vectors in pixels (row, column);
+        the origin is pixel (H // 2, W // 2).
+    """
+
+    intensity: NDArray[np.float64]
+    valid: NDArray[np.bool_]
+    form_factor: NDArray[np.float64]
+    sro: NDArray[np.float64]
+    basis: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.intensity)
+
+
+def read_set(path: str | Path) -> EvaluationSet:
+    """Read an evaluation set.
+
+    Parameters
+    ----------
+    path : path-like
+        ``.npz`` with ``intensity``, ``valid``, ``form_factor``, ``sro`` (n, H, W) and
+        ``basis`` (n, 2, 2).
+
+    Returns
+    -------
+    EvaluationSet
+        Checked.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is not such a set: the text names what is missing or misshapen.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileFormatError(f"there is no file {path}; give the path of an .npz set.")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            missing = [key for key in _KEYS if key not in file.files]
+            if missing:
+                raise FileFormatError(
+                    f"{path} lacks {', '.join(missing)}; an evaluation set holds "
+                    f"{', '.join(_KEYS)}. It has: {', '.join(file.files) or 'nothing'}."
+                )
+            arrays = {key: file[key] for key in _KEYS}
+    except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
+        if isinstance(error, FileFormatError):
+            raise
+        raise FileFormatError(
+            f"{path} cannot be read as an .npz file ({error}). Write it with numpy.savez."
+        ) from error
+    return _checked(arrays, str(path))
+
+
+def _checked(arrays: dict[str, NDArray], path: str) -> EvaluationSet:
+    shape = arrays["intensity"].shape
+    if len(shape) != 3 or shape[0] == 0 or arrays["intensity"].size > MAX_PIXELS:
+        raise FileFormatError(
+            f"{path}: intensity has shape {shape}; (n, rows, columns) with at least one "
+            f"plane and at most {MAX_PIXELS:.0e} pixels was expected."
+        )
+    expected = {key: shape for key in ("valid", "form_factor", "sro")}
+    expected["basis"] = (shape[0], 2, 2)
+    for key, wanted in expected.items():
+        if arrays[key].shape != wanted:
+            raise FileFormatError(
+                f"{path}: {key} has shape {arrays[key].shape}, but {wanted} was expected "
+                f"to go with intensity of shape {shape}."
+            )
+    for key in ("form_factor", "sro", "basis"):
+        if not np.isfinite(arrays[key]).all():
+            raise FileFormatError(f"{path}: {key} has values that are not finite.")
+    if np.any(np.abs(np.linalg.det(arrays["basis"].astype(float))) < 1e-6):
+        raise FileFormatError(
+            f"{path}: a basis is singular; its columns must be two independent vectors."
+        )
+    return EvaluationSet(
+        intensity=arrays["intensity"].astype(float),
+        valid=arrays["valid"].astype(bool) & np.isfinite(arrays["intensity"]),
+        form_factor=arrays["form_factor"].astype(float),
+        sro=arrays["sro"].astype(float),
+        basis=arrays["basis"].astype(float),
+    )
+
+
+def write_set(path: str | Path, planes: EvaluationSet) -> None:
+    """Write an evaluation set as compressed ``.npz`` (single precision).
+
+    Parameters
+    ----------
+    path : path-like
+        Must not exist yet.
+    planes : EvaluationSet
+        What to write.
+
+    Raises
+    ------
+    ParameterError
+        If the file exists.
+    """
+    path = Path(path)
+    if path.exists():
+        raise ParameterError(f"{path} exists; choose another name or remove it first.")
+    temporary = path.with_name(path.name + ".part.npz")
+    np.savez_compressed(
+        temporary,
+        intensity=planes.intensity.astype(np.float32),
+        valid=planes.valid,
+        form_factor=planes.form_factor.astype(np.float32),
+        sro=planes.sro.astype(np.float32),
+        basis=planes.basis,
+    )
+    temporary.rename(path)
+
+
+def evaluate_set(
+    path_or_set: str | Path | EvaluationSet,
+    *,
+    method: str = "lattice",
+    batch_size: int = 1,
+    device: str | None = None,
+    callback: Callable[[int, int, str], None] | None = None,
+) -> dict[str, Any]:
+    """Factorize every plane of a set and compare with the truth.
+
+    Parameters
+    ----------
+    path_or_set : path-like or EvaluationSet
+        The planes.
+    method : {"lattice"}
+        Which factorizer.
+    batch_size : int
+        Planes solved at once: 1 suits a CPU, 16 or more a GPU.
+    device : str, optional
+        Torch device; the CPU when left out.
+    callback : callable, optional
+        Called with (planes done, planes, message).
+
+    Returns
+    -------
+    dict
+        ``n``, ``method``, ``mse`` and ``mse_sqrt`` (the same on √I), each with mean,
+        median and p90 for ``sro``, ``form_factor`` (whole image) and
+        ``form_factor_measured`` (valid pixels), ``seconds_per_plane``, and per-plane
+        figures under ``planes``.
+
+    Raises
+    ------
+    ParameterError
+        If the method is not known.
+    """
+    if method not in METHODS:
+        raise ParameterError(
+            f"method = {method!r} is not known; choose one of: {', '.join(METHODS)}."
+        )
+    if batch_size < 1:
+        raise ParameterError(f"batch_size = {batch_size}; give at least 1.")
+    from dsfunet_core.factorization.lattice import PlaneData, factorize_arrays
+
+    planes = path_or_set if isinstance(path_or_set, EvaluationSet) else read_set(path_or_set)
+    n, rows, columns = planes.intensity.shape
+    origin = np.array([rows // 2, columns // 2], float)
+    figures: dict[str, list[float]] = {}
+    seconds = []
+    for first in range(0, n, batch_size):
+        members = range(first, min(first + batch_size, n))
+        data = [
+            PlaneData(planes.intensity[i], planes.valid[i], planes.basis[i], origin)
+            for i in members
+        ]
+        started = time.perf_counter()
+        solutions = factorize_arrays(data, errors=False, device=device)
+        seconds.append(time.perf_counter() - started)
+        for i, solution in zip(members, solutions, strict=True):
+            for name, value in _figures(solution, planes, i).items():
+                figures.setdefault(name, []).append(value)
+        if callback is not None:
+            callback(members[-1] + 1, n, "factorizing")
+    quantities = ("sro", "form_factor", "form_factor_measured")
+    return {
+        "n": n,
+        "method": method,
+        "mse": {q: summary(figures[q]) for q in quantities},
+        "mse_sqrt": {q: summary(figures["sqrt_" + q]) for q in quantities},
+        "seconds_per_plane": float(np.sum(seconds) / n),
+        "planes": figures,
+    }
+
+
+def _figures(solution: Any, planes: EvaluationSet, i: int) -> dict[str, float]:
+    """All errors of one plane, linear and on √I."""
+    pairs = {
+        "sro": (solution.sro, planes.sro[i], None),
+        "form_factor": (solution.form_factor, planes.form_factor[i], None),
+        "form_factor_measured": (
+            solution.form_factor,
+            planes.form_factor[i],
+            planes.valid[i],
+        ),
+    }
+    result = {}
+    for name, (estimate, truth, where) in pairs.items():
+        result[name] = mean_squared_error(estimate, truth, where)
+        result["sqrt_" + name] = mean_squared_error(
+            np.sqrt(np.maximum(estimate, 0)), np.sqrt(np.maximum(truth, 0)), where
+        )
+    return result

@@ -1,0 +1,189 @@
+"""Take planes of diffuse scattering apart into form factor and short-range order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from dsfunet_core.errors import GeometryError, ParameterError
+from dsfunet_core.factorization.result import Factorization, SroCoefficients
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from dsfunet_core.plane import ReciprocalPlane
+
+__all__ = ["METHODS", "Factorization", "SroCoefficients", "factorize"]
+
+#: Methods that :func:`factorize` knows.
+METHODS = ("lattice",)
+
+
+class CancelToken(Protocol):
+    """Anything like :class:`threading.Event`."""
+
+    def is_set(self) -> bool:
+        """Whether the computation should stop."""
+        ...
+
+
+def factorize(
+    plane: ReciprocalPlane,
+    method: str = "lattice",
+    *,
+    order: int = 5,
+    support: float | str = "auto",
+    background: bool = False,
+    robust: bool = True,
+    errors: bool = True,
+    device: str | None = None,
+    callback: Callable[[int, int, str], None] | None = None,
+    cancel: CancelToken | None = None,
+) -> Factorization:
+    """Factorize a plane of diffuse scattering: I_D = I_FF · I_SRO.
+
+    Parameters
+    ----------
+    plane : ReciprocalPlane
+        With its lattice known (cell, origin and steps).
+    method : {"lattice"}
+        How. ``"lattice"`` refines both factors with the periodicity of the short-range
+        order as the constraint.
+    order : int
+        Largest in-plane index |u| of the short-range order: 5 includes correlations up
+        to five cells away along each axis.
+    support : float or "auto"
+        Radius in Å within which the difference molecule's autocorrelation lies (roughly
+        the molecule's diameter); chosen by cross-validation for ``"auto"``.
+    background : bool
+        Refine a smooth additive background too.
+    robust : bool
+        Reject outliers such as leftover Bragg peaks.
+    errors : bool
+        Compute the covariance of the coefficients.
+    device : str, optional
+        Torch device such as ``"cuda"``; the CPU when left out.
+    callback : callable, optional
+        Called with (step, total, message) as the work proceeds.
+    cancel : object with ``is_set()``, optional
+        For example a :class:`threading.Event`; asked between cycles.
+
+    Returns
+    -------
+    Factorization
+        Factors, coefficients with covariance, and what was chosen on the way.
+
+    Raises
+    ------
+    GeometryError
+        If the plane has no lattice, or one too coarse or too fine for its pixels.
+    ParameterError
+        If a parameter is outside what is allowed, or the plane holds too little data.
+    CancelledError
+        If ``cancel`` was set.
+
+    References
+    ----------
+    .. [1] C. A. Fuller & L. S. P. Rudden (2024). IUCrJ 11, eq. (5).
+    """
+    if method not in METHODS:
+        raise ParameterError(
+            f"method = {method!r} is not known; choose one of: {', '.join(METHODS)}."
+        )
+    if not isinstance(order, int) or not 1 <= order <= 12:
+        raise ParameterError(f"order = {order!r}; give a whole number from 1 to 12.")
+    if support != "auto" and not (isinstance(support, int | float) and support > 0):
+        raise ParameterError(
+            f'support = {support!r}; give a radius in Å greater than 0, or "auto".'
+        )
+    # torch is imported only now, so that reading and slicing stay quick.
+    from dsfunet_core.factorization.lattice import factorize_arrays
+
+    lattice = plane.lattice
+    data = _plane_data(plane)
+    _check_resolved(lattice.direct_basis, plane.shape, order)
+    solution = factorize_arrays(
+        [data],
+        order=order,
+        support=None if support == "auto" else float(support),
+        background=background,
+        robust=robust,
+        errors=errors,
+        device=device,
+        callback=callback,
+        cancelled=None if cancel is None else cancel.is_set,
+    )[0]
+    return Factorization(
+        plane=plane,
+        method=method,
+        form_factor=solution.form_factor,
+        sro=solution.sro,
+        background=solution.background,
+        weights=solution.weights,
+        coefficients=SroCoefficients(solution.indices, solution.values, solution.covariance),
+        lattice=lattice,
+        choices=solution.choices,
+    )
+
+
+def _check_resolved(direct: NDArray[np.float64], shape: tuple[int, int], order: int) -> None:
+    """Refuse an order whose coefficients the pixels cannot tell apart.
+
+    On a grid with exactly ten pixels a cell, cos(5θ) of a vector and of its opposite
+    along that axis are the same at every pixel.
+    """
+    for highest in range(order, 0, -1):
+        u = np.stack(np.mgrid[-highest : highest + 1, -highest : highest + 1], -1)
+        r = u.reshape(-1, 2) @ direct.T
+        apart = r[:, None] - r
+        apart = np.abs(apart - np.rint(apart)) * shape
+        np.einsum("iij->ij", apart)[:] = np.inf
+        if apart.max(axis=-1).min() > 0.5:
+            break
+    else:
+        highest = 0
+    if highest < order:
+        raise ParameterError(
+            f"order = {order} needs more pixels a reciprocal cell than this plane has: its "
+            "highest terms coincide at every pixel. "
+            + (f"Use order = {highest}, or " if highest else "")
+            + "a plane on a finer grid."
+        )
+
+
+def _plane_data(plane: ReciprocalPlane) -> Any:
+    """Arrays for the solver, with everything the geometry tells it."""
+    from dsfunet_core.factorization.lattice import PlaneData
+
+    lattice = plane.lattice
+    pixels = np.linalg.norm(lattice.basis, axis=0)
+    if pixels.min() < 3:
+        raise GeometryError(
+            f"a reciprocal cell is only {pixels.min():.1f} pixels wide on plane "
+            f"{plane.name!r}; at least 3 are needed to see order between neighbours. "
+            "Reconstruct on a finer grid."
+        )
+    cells = np.array(plane.shape) / np.abs(lattice.basis).max(axis=1)
+    if cells.min() < 1.5:
+        raise GeometryError(
+            f"plane {plane.name!r} spans only {cells.min():.1f} reciprocal cells along one "
+            "edge; the lattice constrains nothing below about two. Use a wider plane."
+        )
+    # Real space from cycles per pixel: |x|² = 4π² rᵀ·metric⁻¹·r [Å²].
+    spacing = 2 * np.pi * np.linalg.cholesky(np.linalg.inv(plane.metric)).T
+    twice = 2 * lattice.offset
+    through_origin = bool(np.allclose(lattice.offset, 0, atol=1e-6))
+    return PlaneData(
+        intensity=np.asarray(plane.intensity, float),
+        valid=plane.valid & np.isfinite(plane.intensity),
+        basis=lattice.basis,
+        origin=lattice.origin,
+        spacing=spacing,
+        q_norm=plane.q_norm(),
+        variance=None if plane.variance is None else np.asarray(plane.variance, float),
+        observations=None if plane.counts is None else np.asarray(plane.counts, float),
+        real_coefficients=bool(np.allclose(twice, np.rint(twice), atol=1e-6)),
+        inversion=True if through_origin else None,
+    )

@@ -1,0 +1,51 @@
+"""The smooth radial fall-off of the intensity, common to all factors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["radial_envelope"]
+
+#: Rings of |Q| averaged over, and pixels a ring must hold to count.
+RINGS, MIN_PIXELS = 40, 20
+#: Degree of the polynomial in |Q| fitted to the logarithm of the ring means.
+DEGREE = 3
+
+
+def radial_envelope(
+    intensity: NDArray, valid: NDArray[np.bool_], q_norm: NDArray
+) -> NDArray[np.float64]:
+    """Mean intensity as a smooth function of |Q|.
+
+    Parameters
+    ----------
+    intensity : ndarray, shape (n_rows, n_columns)
+        Linear intensity.
+    valid : ndarray of bool, same shape
+        Pixels to use.
+    q_norm : ndarray, same shape
+        |Q| in any unit.
+
+    Returns
+    -------
+    ndarray, same shape
+        Positive; constant beyond the measured range of |Q|.
+    """
+    scaled = q_norm / q_norm.max()
+    ring = np.minimum((scaled * RINGS).astype(int), RINGS - 1)
+    count = np.bincount(ring[valid], minlength=RINGS)
+    mean = np.bincount(ring[valid], intensity[valid], minlength=RINGS) / np.maximum(count, 1)
+    use = (count > MIN_PIXELS) & (mean > 0)
+    if use.sum() < 2:
+        return np.full(q_norm.shape, max(float(intensity[valid].mean()), 1e-300))
+    centre = (np.arange(RINGS) + 0.5) / RINGS
+    degree = min(DEGREE, int(use.sum()) - 1)
+    polynomial = np.polynomial.Polynomial.fit(
+        centre[use], np.log(mean[use]), degree, w=np.sqrt(count[use])
+    )
+    return np.exp(polynomial(np.clip(scaled, centre[use].min(), centre[use].max())))
