@@ -195,7 +195,8 @@ def evaluate_set(
         )
     if batch_size < 1:
         raise ParameterError(f"batch_size = {batch_size}; give at least 1.")
-    from dsfunet_core.factorization.lattice import PlaneData, factorize_arrays
+    from dsfunet_core.factorization.lattice import factorize_arrays
+    from dsfunet_core.factorization.plane_data import PlaneData
 
     planes = path_or_set if isinstance(path_or_set, EvaluationSet) else read_set(path_or_set)
     n, rows, columns = planes.intensity.shape

@@ -14,7 +14,7 @@ from dsfunet_core.errors import GeometryError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["PlaneLattice", "plane_lattice", "q_matrix"]
+__all__ = ["PlaneLattice", "index_box", "plane_lattice", "q_matrix"]
 
 #: Largest integer accepted as a component of a plane's direct-space normal [uvw].
 MAX_NORMAL_INDEX = 12
@@ -63,7 +63,7 @@ class PlaneLattice:
     @property
     def direct_basis(self) -> NDArray[np.float64]:
         """R: direct basis in cycles per pixel, shape (2, 2); ``basis.T @ R = 1``."""
-        return np.linalg.inv(self.basis).T
+        return np.asarray(np.linalg.inv(self.basis).T, dtype=np.float64)
 
     def plane_indices(self, v: ArrayLike) -> NDArray[np.int64]:
         """In-plane indices (u₁, u₂) of direct-space lattice vectors v, (..., 3) → (..., 2)."""
@@ -72,6 +72,11 @@ class PlaneLattice:
     def phase(self, v: ArrayLike) -> NDArray[np.complex128]:
         """Factor exp(2πi offset·v) with which α_v enters the plane's C, shape (...)."""
         return np.exp(2j * np.pi * (np.asarray(v, float) @ self.offset))
+
+
+def index_box(order: int) -> NDArray[np.int64]:
+    """All pairs (u₁, u₂) with components up to ±order, shape ((2·order + 1)², 2)."""
+    return np.moveaxis(np.indices((2 * order + 1,) * 2), 0, -1).reshape(-1, 2) - order
 
 
 def plane_lattice(

@@ -73,26 +73,28 @@ def sample_layers(volume: ReciprocalVolume, layers: int = LAYERS) -> Sampled:
     return Sampled(measured / total, low, high, len(wanted), n)
 
 
-def display_range(values: NDArray) -> tuple[float, float]:
+def display_range(values: NDArray, low: float = LOW, high: float = HIGH) -> tuple[float, float]:
     """Lowest and highest value to tell apart in a picture.
 
     Parameters
     ----------
     values : ndarray
         Measured values, of any shape; NaN are left out.
+    low, high : float
+        Percentiles.
 
     Returns
     -------
     tuple of float
-        1st and 99th percentile, apart from each other even for constant values.
+        Values at these percentiles, apart from each other even for constant values.
     """
     finite = np.asarray(values)[np.isfinite(values)]
     if not finite.size:
         return 0.0, 1.0
-    low, high = (float(x) for x in np.percentile(finite, [LOW, HIGH]))
-    if high <= low:
-        low, high = float(finite.min()), float(finite.max())
-    return (low, high) if high > low else (low, low + max(abs(low), 1.0) * 1e-3)
+    bottom, top = (float(x) for x in np.percentile(finite, [low, high]))
+    if top <= bottom:
+        bottom, top = float(finite.min()), float(finite.max())
+    return (bottom, top) if top > bottom else (bottom, bottom + max(abs(bottom), 1.0) * 1e-3)
 
 
 def describe(path: str | os.PathLike[str], dataset: str | None = None) -> dict[str, Any]:

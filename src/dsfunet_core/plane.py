@@ -87,7 +87,7 @@ class ReciprocalPlane:
                 "cell, origin and steps belong together: give all three, or none of "
                 "them for an image without a lattice."
             )
-        if self.steps is not None:
+        if self.steps is not None and self.origin is not None:
             if np.shape(self.steps) != (3, 2) or np.shape(self.origin) != (3,):
                 raise GeometryError(
                     f"origin has shape {np.shape(self.origin)} and steps "
@@ -102,7 +102,7 @@ class ReciprocalPlane:
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
-        return self.intensity.shape  # type: ignore[return-value]
+        return self.intensity.shape
 
     @property
     def has_geometry(self) -> bool:
@@ -278,7 +278,7 @@ class ReciprocalVolume:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Voxels along each array axis."""
-        return tuple(self.intensity.shape)  # type: ignore[return-value]
+        return tuple(self.intensity.shape)
 
     def hkl(self, index: Any) -> NDArray[np.float64]:
         """*hkl* of voxel coordinates ``index``, shape (..., 3) → (..., 3)."""

@@ -44,6 +44,8 @@ __all__ = [
 INTENSITY, ORDER, RESIDUAL = "inferno", "viridis", "RdBu_r"
 #: Shade of pixels that were not measured.
 UNMEASURED = "0.75"
+#: Percentile drawn as the brightest shade in figures of single planes.
+PICTURE_HIGH = 99.7
 
 
 def draw_image(
@@ -116,7 +118,10 @@ def plane_figure(plane: ReciprocalPlane, *, size: float = 6.0) -> Figure:
     figure = _figure(size, size * 0.85)
     axes = figure.add_subplot()
     values = np.where(plane.valid, plane.intensity, np.nan)
-    _panel(axes, values, _frame_of(plane), plane.name, INTENSITY)
+    frame = _frame_of(plane)
+    shades = display_range(values, high=PICTURE_HIGH)
+    _panel(axes, values, frame, plane.name, INTENSITY, (min(0.0, shades[0]), shades[1]))
+    _zoom_to_measured([axes], plane, frame)
     return figure
 
 
@@ -132,17 +137,17 @@ def measured_figure(result: Factorization, *, size: float = 12.0) -> Figure:
     """
     frame = _frame_of(result.plane)
     measured = np.where(result.plane.valid, result.plane.intensity, np.nan)
-    shades = display_range(measured)
-    shades = (min(0.0, shades[0]), shades[1])
+    shades = (0.0, display_range(measured, high=PICTURE_HIGH)[1])
     figure = _figure(size, size * 0.34)
     first, second, third = figure.subplots(1, 3, sharey=True)
     _panel(first, measured, frame, "measured", INTENSITY, shades)
-    _panel(second, result.product, frame, "form factor × order", INTENSITY, shades)
+    _panel(second, result.product, frame, "product of the two factors", INTENSITY, shades)
     _panel(
         third, result.residual, frame, "measured − product", RESIDUAL, _even(result.residual)
     )
     for axes in (second, third):
         axes.set_ylabel("")
+    _zoom_to_measured([first, second, third], result.plane, frame)
     return figure
 
 
@@ -160,17 +165,12 @@ def factors_figure(result: Factorization, *, size: float = 10.0) -> Figure:
     figure = _figure(size, size * 0.45)
     first, second = figure.subplots(1, 2, sharey=True)
     seen = np.where(result.plane.valid, result.form_factor, np.nan)
-    _panel(
-        first,
-        result.form_factor,
-        frame,
-        "form factor",
-        INTENSITY,
-        (0.0, display_range(seen)[1]),
-    )
-    top = float(np.nanpercentile(result.sro, 99.8))
+    shades = (0.0, display_range(seen, high=PICTURE_HIGH)[1])
+    _panel(first, result.form_factor, frame, "form factor", INTENSITY, shades)
+    top = display_range(result.sro, high=99.9)[1]
     _panel(second, result.sro, frame, "short-range order", ORDER, (0.0, top))
     second.set_ylabel("")
+    _zoom_to_measured([first, second], result.plane, frame)
     return figure
 
 
@@ -188,8 +188,8 @@ def cells_axes(axes: Sequence[Axes], fit: SroRefinement) -> None:
     both = np.concatenate([fit.observed.values.ravel(), fit.calculated.values.ravel()])
     top = float(np.nanmax(both)) if np.isfinite(both).any() else 1.0
     shades = (min(0.0, float(np.nanmin(both, initial=0.0))), top)
-    difference = fit.difference.values
-    _panel(axes[0], fit.observed.values, frame, "observed", ORDER, shades)
+    difference = _spread_out(fit.difference.values)
+    _panel(axes[0], _spread_out(fit.observed.values), frame, "observed", ORDER, shades)
     _panel(axes[1], fit.calculated.values, frame, "calculated", ORDER, shades)
     _panel(axes[2], difference, frame, "difference", RESIDUAL, _even(difference))
     for other in axes[1:]:
@@ -247,6 +247,7 @@ def alpha_axes(
             color="tab:orange",
             label=label,
         )
+    axes.vlines(lengths, 0, fit.alpha, color="tab:blue", linewidth=1, alpha=0.3)
     axes.errorbar(
         lengths,
         fit.alpha,
@@ -276,7 +277,7 @@ def png(figure: Figure, *, dpi: int = 130) -> bytes:
         Pixels per inch.
     """
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi)
+    figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight")
     return buffer.getvalue()
 
 
@@ -308,13 +309,47 @@ def _panel(
     axes.set_title(title)
     figure = axes.get_figure()
     assert figure is not None
-    figure.colorbar(image, ax=axes, shrink=0.85)
+    # An inset is as high as the picture, whatever the picture's shape.
+    figure.colorbar(image, cax=axes.inset_axes((1.03, 0, 0.035, 1)))
 
 
 def _frame_of(plane: ReciprocalPlane) -> PlaneFrame:
     if plane.has_geometry:
         return plane_frame(plane)
     return PlaneFrame(np.eye(3), "row (pixels)", "column (pixels)")
+
+
+def _zoom_to_measured(
+    panels: Sequence[Axes], plane: ReciprocalPlane, frame: PlaneFrame
+) -> None:
+    """Leave out margins of the array where nothing was measured."""
+    if not plane.valid.any():
+        return
+    xy = frame.xy(*np.nonzero(plane.valid))
+    pixel = np.abs(frame.affine[:2, :2]).sum(axis=1)
+    (left, bottom), (right, top) = xy.min(axis=0) - pixel, xy.max(axis=0) + pixel
+    for axes in panels:
+        axes.set_xlim(left, right)
+        axes.set_ylim(bottom, top)
+
+
+def _spread_out(values: NDArray) -> NDArray:
+    """Map of a cell in which bins between samples show the nearest sample.
+
+    Where a plane's grid has a whole number of pixels in a cell, its samples fall on few
+    bins. Holes wider than the distance between samples stay empty.
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    filled = np.isfinite(values)
+    if not filled.any() or filled.all():
+        return values
+    rows, columns = values.shape
+    tiled = np.tile(values, (3, 3))
+    distance, nearest = distance_transform_edt(~np.isfinite(tiled), return_indices=True)
+    spacing = np.sqrt(values.size / filled.sum())
+    near = np.where(distance <= 0.8 * spacing, tiled[tuple(nearest)], np.nan)
+    return near[rows : 2 * rows, columns : 2 * columns]
 
 
 def _even(values: NDArray) -> tuple[float, float]:

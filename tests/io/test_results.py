@@ -11,13 +11,23 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sro_planes import HEXAGONAL, factorized, make_plane, sro_at
 
 from dsfunet_core import Factorization, ReciprocalPlane, load_result, read, save_result
 from dsfunet_core.errors import FileFormatError, ParameterError
 from dsfunet_core.factorization.result import SroCoefficients
-from dsfunet_core.io.results import load_fit
+from dsfunet_core.io.results import add_fit, load_fit
+from dsfunet_core.refine import SroRefinement, refine_sro
+from dsfunet_core.simulate.tris_amide import YELL_ALPHA
 
 SHAPE = (9, 12)
+
+
+@pytest.fixture(scope="module")
+def refined() -> tuple[Factorization, SroRefinement]:
+    plane = make_plane("hk1", HEXAGONAL, shape=(60, 60), reach=3.2, skew=0.5)
+    result = factorized(plane, sro_at(plane.hkl(), YELL_ALPHA, "6/m"))
+    return result, refine_sro(result, laue_class="6/m", shells=3)
 
 
 def make_result(
@@ -211,3 +221,49 @@ def test_wrong_shapes_and_newer_versions(tmp_path: Path, rng: np.random.Generato
         h5["entry/format_version"][()] = 99
     with pytest.raises(FileFormatError, match="format version 99.*newer version"):
         load_result(path)
+
+
+def test_refinements_are_stored_beside_the_factorization(
+    tmp_path: Path, refined: tuple[Factorization, SroRefinement]
+) -> None:
+    result, fit = refined
+    save_result(tmp_path / "both.nxs", result, fit)
+    save_result(tmp_path / "later.nxs", result)
+    add_fit(tmp_path / "later.nxs", fit)
+
+    for name in ("both.nxs", "later.nxs"):
+        path = tmp_path / name
+        same(load_result(path), result)
+        back = load_fit(path)
+        assert back is not None
+        assert back.to_dict() == fit.to_dict()
+        with h5py.File(path) as h5:
+            group = h5["entry/sro_refinement"]
+            assert group.attrs["NX_class"] == "NXdata"
+            np.testing.assert_array_equal(group[group.attrs["signal"]], fit.alpha)
+            np.testing.assert_array_equal(group["alpha_errors"], fit.sigma)
+            assert group["v"][0].tolist() == [1, 0, 0]
+            assert "6/m" in group["table"].asstr()[()]
+            # The copy keeps hard links: an axis is stored once.
+            axis = h5["entry/plane"].attrs["axes"][0]
+            assert h5[f"entry/plane/{axis}"] == h5[f"entry/sro/{axis}"]
+
+
+def test_a_refinement_is_replaced_only_if_asked(
+    tmp_path: Path, refined: tuple[Factorization, SroRefinement]
+) -> None:
+    result, fit = refined
+    path = tmp_path / "result.nxs"
+    save_result(path, result, fit)
+    other = refine_sro(result, laue_class="6/m", shells=2)
+    before = path.read_bytes()
+
+    with pytest.raises(ParameterError, match="holds a refinement already"):
+        add_fit(path, other)
+    assert path.read_bytes() == before
+
+    add_fit(path, other, overwrite=True)
+    back = load_fit(path)
+    assert back is not None
+    assert back.to_dict() == other.to_dict()
+    assert [p.name for p in tmp_path.iterdir()] == ["result.nxs"]

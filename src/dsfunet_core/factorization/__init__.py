@@ -9,6 +9,7 @@ import numpy as np
 
 from dsfunet_core.errors import GeometryError, ParameterError
 from dsfunet_core.factorization.result import Factorization, SroCoefficients
+from dsfunet_core.lattice import index_box
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -135,8 +136,7 @@ def _check_resolved(direct: NDArray[np.float64], shape: tuple[int, int], order: 
     along that axis are the same at every pixel.
     """
     for highest in range(order, 0, -1):
-        u = np.stack(np.mgrid[-highest : highest + 1, -highest : highest + 1], -1)
-        r = u.reshape(-1, 2) @ direct.T
+        r = index_box(highest) @ direct.T
         apart = r[:, None] - r
         apart = np.abs(apart - np.rint(apart)) * shape
         np.einsum("iij->ij", apart)[:] = np.inf
@@ -155,7 +155,7 @@ def _check_resolved(direct: NDArray[np.float64], shape: tuple[int, int], order: 
 
 def _plane_data(plane: ReciprocalPlane) -> Any:
     """Arrays for the solver, with everything the geometry tells it."""
-    from dsfunet_core.factorization.lattice import PlaneData
+    from dsfunet_core.factorization.plane_data import PlaneData
 
     lattice = plane.lattice
     pixels = np.linalg.norm(lattice.basis, axis=0)

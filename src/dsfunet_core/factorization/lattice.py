@@ -16,17 +16,13 @@ import torch
 
 from dsfunet_core.errors import ParameterError
 from dsfunet_core.factorization.envelope import radial_envelope
-from dsfunet_core.factorization.solver import (
-    Problem,
-    Solution,
-    Unknowns,
-    form_factor_step,
-    solve,
-)
+from dsfunet_core.factorization.inversion import has_inversion, impose_inversion
+from dsfunet_core.factorization.plane_data import PlaneData
+from dsfunet_core.factorization.problem import Problem
+from dsfunet_core.factorization.solver import Solution, form_factor_step, solve
 from dsfunet_core.factorization.support import (
     annular_prior,
     choose_support,
-    embed,
     first_guess,
     with_support,
 )
@@ -36,57 +32,17 @@ from dsfunet_core.factorization.uncertainty import sro_covariance
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["LatticeSolution", "PlaneData", "factorize_arrays"]
+__all__ = ["LatticeSolution", "factorize_arrays"]
 
 #: Relative misfit assumed at least when filling dead zones: model errors are correlated,
 #: and taking them for exact knowledge makes the extrapolation ring.
 EXTRAPOLATION_MISFIT = 1e-4
 #: Rounds of re-estimating the prior from the solution.
 PRIOR_ROUNDS = 2
-#: Pairs of pixels related by inversion needed for the test, and the excess allowed.
-MIN_PAIRS, INVERSION_EXCESS = 200, 1.15
 #: Degree of the background polynomial along each axis, in total.
 BACKGROUND_DEGREE = 3
 #: Median ratio of the block variances to the model's from which the former count.
 BLOCK_EXCESS = 1.25
-
-
-@dataclass(frozen=True, eq=False)
-class PlaneData:
-    """What the solver needs to know of one plane, as arrays.
-
-    Parameters
-    ----------
-    intensity : ndarray, shape (H, W)
-        Linear intensity.
-    valid : ndarray of bool, shape (H, W)
-        Measured and not masked.
-    basis : ndarray, shape (2, 2)
-        Columns: in-plane reciprocal-lattice vectors in pixels (row, column).
-    origin : ndarray, shape (2,)
-        Pixel (row, column) the phases are counted from.
-    spacing : ndarray, shape (2, 2), optional
-        Cycles per pixel → real space [Å]; the unit matrix (pixels) when left out.
-    q_norm : ndarray, shape (H, W), optional
-        |Q|; the distance from ``origin`` when left out.
-    variance, observations : ndarray, shape (H, W), optional
-        Known variances; number of observations merged into a pixel.
-    real_coefficients : bool
-        C_u is known to be real (integer or half-integer plane).
-    inversion : bool or None
-        Whether the plane has an inversion centre at ``origin``; None: test the data.
-    """
-
-    intensity: NDArray[np.float64]
-    valid: NDArray[np.bool_]
-    basis: NDArray[np.float64]
-    origin: NDArray[np.float64]
-    spacing: NDArray[np.float64] | None = None
-    q_norm: NDArray[np.float64] | None = None
-    variance: NDArray[np.float64] | None = None
-    observations: NDArray[np.float64] | None = None
-    real_coefficients: bool = False
-    inversion: bool | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,9 +146,9 @@ def factorize_arrays(
 
     report.phase("refining", 60, 90)
     solution = solve(problem, unknowns, tick=report.tick, cancelled=cancelled)
-    inversion = _inversion(planes, problem, solution, scale)
+    inversion = has_inversion(planes, problem, solution)
     if inversion and not problem.form_factor_basis.centric:
-        problem, unknowns = _impose_inversion(problem, solution.unknowns, spacing, radius)
+        problem, unknowns = impose_inversion(problem, solution.unknowns, spacing, radius)
         solution = solve(problem, unknowns, max_cycles=6, tick=report.tick, cancelled=cancelled)
     filled = _fill(problem, solution, spacing)
 
@@ -350,7 +306,7 @@ def _problem(
             ),
             prior_variance=torch.empty(0),
             variance=(
-                tensor([p.variance / s**2 for p, s in zip(planes, scale, strict=True)])  # type: ignore[operator]
+                tensor([p.variance / s**2 for p, s in zip(planes, scale, strict=True)])
                 if has_variance
                 else None
             ),
@@ -377,61 +333,6 @@ def _polynomials(shape: tuple[int, int], device: str | None) -> torch.Tensor:
         for j in range(BACKGROUND_DEGREE + 1 - i)
     ]
     return torch.as_tensor(np.stack(terms), device=device)
-
-
-def _inversion(
-    planes: list[PlaneData], problem: Problem, solution: Solution, scale: NDArray
-) -> bool:
-    """Whether every plane of the batch has an inversion centre at its origin.
-
-    Friedel's law gives one to every plane through Q = 0, and a twofold axis along the
-    normal to the others. Where nobody says, pairs of pixels related by inversion must
-    agree within the noise that the unconstrained solution found.
-    """
-    answers = [p.inversion for p in planes]
-    for i, p in enumerate(planes):
-        if answers[i] is None:
-            answers[i] = _pairs_agree(p, problem, solution, i)
-    return all(bool(a) for a in answers)
-
-
-def _pairs_agree(plane: PlaneData, problem: Problem, solution: Solution, i: int) -> bool:
-    mirror = 2 * plane.origin
-    if np.abs(mirror - np.rint(mirror)).max() > 0.02:
-        return False
-    rows, columns = np.indices(plane.valid.shape)
-    other = np.rint(mirror).astype(int)
-    row, column = other[0] - rows, other[1] - columns
-    inside = (row >= 0) & (row < rows.shape[0]) & (column >= 0) & (column < rows.shape[1])
-    row, column = np.where(inside, row, 0), np.where(inside, column, 0)
-    weights = solution.weights[i].cpu().numpy()
-    y = problem.intensity[i].cpu().numpy()
-    pair = inside & (weights > 0) & (weights[row, column] > 0)
-    pair &= (rows * rows.shape[1] + columns) > (row * rows.shape[1] + column)
-    if pair.sum() < MIN_PAIRS:
-        return False
-    w1, w2 = weights[pair], weights[row[pair], column[pair]]
-    difference = y[pair] - y[row[pair], column[pair]]
-    excess = np.mean(difference**2 / (1 / w1 + 1 / w2))
-    signal = float((solution.weights[i] * problem.intensity[i] ** 2).sum() / pair.sum())
-    return bool(excess < INVERSION_EXCESS * float(solution.misfit[i]) + 1e-6 * signal)
-
-
-def _impose_inversion(
-    problem: Problem, unknowns: Unknowns, spacing: NDArray, radius: torch.Tensor
-) -> tuple[Problem, Unknowns]:
-    """The same problem with cosines only."""
-    old_f, old_s = problem.form_factor_basis, problem.sro_basis
-    new_f, new_s = replace(old_f, centric=True), replace(old_s, centric=True)
-    problem = replace(problem, form_factor_basis=new_f, sro_basis=new_s)
-    unknowns = replace(
-        unknowns,
-        form_factor=embed(unknowns.form_factor, old_f, new_f),
-        sro=unknowns.sro[:, : new_s.size],
-    )
-    problem, carried = with_support(problem, spacing, radius, unknowns)
-    assert carried is not None
-    return problem, carried
 
 
 def _fill(problem: Problem, solution: Solution, spacing: NDArray) -> NDArray[np.float64]:

@@ -10,14 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dsfunet_core.factorization.solver import (
-    Problem,
-    Unknowns,
-    evaluate,
-    form_factor_step,
-    solve,
-    start,
-)
+from dsfunet_core.factorization.problem import Problem, Unknowns, evaluate
+from dsfunet_core.factorization.solver import form_factor_step, solve, start
 from dsfunet_core.factorization.transforms import FormFactorBasis
 
 __all__ = ["CANDIDATES", "annular_prior", "choose_support", "embed", "held_out_blocks"]

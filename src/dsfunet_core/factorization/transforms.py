@@ -19,6 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dsfunet_core.lattice import index_box
+
 __all__ = ["FormFactorBasis", "SroBasis", "half_set"]
 
 #: Period of the form factor's Fourier series in units of the image: a margin keeps one
@@ -87,7 +89,10 @@ class FormFactorBasis:
         origin : Tensor, shape (batch, 2)
             Phase origin [pixels].
         """
-        period = tuple(_fast_length(math.ceil(PADDING * n)) for n in shape)
+        period = (
+            _fast_length(math.ceil(PADDING * shape[0])),
+            _fast_length(math.ceil(PADDING * shape[1])),
+        )
         # Bounding box of the ellipse |spacing · (i/period)| ≤ reach.
         scaled = spacing / np.array(period)
         inverse = np.linalg.inv(scaled)
@@ -97,7 +102,7 @@ class FormFactorBasis:
         points = points[np.linalg.norm(points @ scaled.T, axis=1) <= reach]
         points = np.concatenate([np.zeros((1, 2), int), half_set(points)])
         indices = torch.as_tensor(points, device=origin.device)
-        return FormFactorBasis(shape, indices, period, centric, origin)  # type: ignore[arg-type]
+        return FormFactorBasis(shape, indices, period, centric, origin)
 
     @property
     def size(self) -> int:
@@ -228,8 +233,7 @@ class SroBasis:
         spacing : ndarray, shape (2, 2)
             Maps cycles per pixel to real space.
         """
-        u = np.stack(np.mgrid[-order : order + 1, -order : order + 1], -1).reshape(-1, 2)
-        indices = half_set(u)
+        indices = half_set(index_box(order))
         direct = torch.linalg.inv(basis).transpose(1, 2)
         r = torch.as_tensor(indices, dtype=torch.float64, device=basis.device)
         r = r @ direct.transpose(1, 2)
@@ -277,7 +281,8 @@ class SroBasis:
         """Basisᵀ · diag(weight) · basis, (batch, H, W) → (batch, size, size)."""
         order = int(self.indices.max())
         # Σ w exp(2πi r_d·p) at every difference d = u ± u' of the half set.
-        d = np.stack(np.mgrid[0 : 2 * order + 1, -2 * order : 2 * order + 1], -1).reshape(-1, 2)
+        d = index_box(2 * order)
+        d = d[d[:, 0] >= 0]
         first = self._powers(self.row, d)
         second = self._powers(self.column, d)
         table = self._sums(weight, first, second).reshape(len(weight), 2 * order + 1, -1)

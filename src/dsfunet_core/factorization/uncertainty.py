@@ -7,13 +7,12 @@ import math
 import torch
 from torch import Tensor
 
+from dsfunet_core.factorization.priors import prior
+from dsfunet_core.factorization.problem import Problem, jacobian_fields
 from dsfunet_core.factorization.solver import (
-    Problem,
     Solution,
     cholesky,
-    jacobian_fields,
     normal_matrix,
-    prior,
     with_prior,
 )
 

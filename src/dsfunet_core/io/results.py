@@ -311,7 +311,17 @@ def _read_lattice(path: Path) -> PlaneLattice | None:
 
 
 def _write_fit(entry: h5py.Group, fit: SroRefinement) -> None:
+    """Table of the vectors, α and σ for every reader, and all of it as JSON for ours."""
     group = _group(entry, "sro_refinement", "NXdata", signal="alpha")
+    vectors = [orbit.representative for orbit in fit.orbits]
+    group["v"] = np.array(vectors, dtype=np.int64).reshape(-1, 3)
+    group["multiplicity"] = np.array([orbit.multiplicity for orbit in fit.orbits], dtype=int)
+    group["length"] = np.array([orbit.length for orbit in fit.orbits], dtype=float)
+    group["length"].attrs["units"] = "angstrom"
+    group["alpha"], group["alpha_errors"] = fit.alpha, fit.sigma
+    group["at_bound"] = fit.at_bound
+    group["covariance"] = fit.covariance
+    group["table"] = fit.table()
     group["json"] = to_json(fit.to_dict())
 
 
