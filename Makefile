@@ -71,10 +71,8 @@ $(READY): pyproject.toml hatch_build.py $(CONSTRAINTS) $(VENV)/created
 		$(BIN)/python -m pip uninstall -qq -y torch triton; rm -f $(VENV)/ready-*; fi
 	@echo "Installing into $(VENV) (torch: $(TORCH)); the first time takes a few minutes."
 	@$(BIN)/python -m pip install -qq $(CONSTRAINTS:%=-c %) -e '.[all,dev]' || { \
-		echo; \
-		echo "The installation failed. ResolutionImpossible above most likely means that pip sees no"; \
-		echo "build of torch for the CPU (constraints-cpu.txt keeps CUDA builds out): make one visible"; \
-		echo "to pip, or accept the CUDA build, several GB in size:"; \
-		echo "    make TORCH=cuda $(MAKECMDGOALS)"; \
-		exit 1; }
+		test "$(TORCH)" = cpu || exit 1; \
+		echo "That did not work, most likely because pip sees no build of torch for the CPU alone."; \
+		echo "Trying again with the build that pip finds, which can be several GB in size."; \
+		$(BIN)/python -m pip install -qq -e '.[all,dev]'; }
 	@touch $@

@@ -112,8 +112,8 @@ def _support(choices: dict[str, Any]) -> Choice | None:
     why += "."
     if choices.get("support_capped"):
         why += (
-            " A larger radius would have had too many unknowns to try; give --support if "
-            "the molecule is larger than that."
+            " A larger radius would have had too many unknowns to try; set it yourself if the "
+            "molecule is larger than that."
         )
     return Choice("support", value, why)
 
@@ -175,7 +175,7 @@ def _outliers(result: Factorization) -> Choice | None:
     if share > 0.01:
         why += (
             " That is more than one in a hundred: look at the residual for Bragg peaks "
-            "and mask them (--bragg-radius)."
+            "and mask them."
         )
     return Choice("outliers", f"{outliers:,} ({share:.2%})", why)
 

@@ -147,9 +147,9 @@ def _summary(
     if fit is not None:
         strongest = int(np.argmax(np.abs(fit.alpha)))
         facts.append(
-            f"{len(fit.alpha)} Warren–Cowley parameters in Laue class {escape(fit.laue_class)}; "
-            f"the largest is α{escape(fit.orbits[strongest].label)} = "
-            f"{_with_sigma(fit, strongest)}."
+            f"{len(fit.alpha)} Warren–Cowley parameters in Laue class "
+            f"{escape(fit.laue_class)}; the largest is "
+            f"α{escape(fit.orbits[strongest].label)} = {_with_sigma(fit, strongest)}."
         )
     if fit is not None and reference is not None:
         difference = fit.alpha - reference.matched(fit)

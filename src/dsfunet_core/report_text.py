@@ -112,16 +112,17 @@ ALPHA = Caption(
 )
 
 TRUST = (
+    "R contains the counting noise of every pixel, so it need not be small even where the "
+    "separation is perfect. What tells is whether the residual looks like noise.",
     "The overall scale between the two factors is a convention (mean short-range order = 1), "
     "not a result.",
     "Uncertainties contain counting noise and what is not known about the form factor. They do "
     "not contain errors of the data: an uncorrected background, absorption, a wrong cell.",
     "Bragg peaks are the usual trouble. Remnants look like order over long distances, and a "
     "hole masked at the same place of every cell leaves the short-range order unknown there.",
-    "With the lattice alone, correlations along the plane's normal are not told apart: each "
-    "coefficient of a plane is a sum over all vectors that differ only along it. The parameters "
-    "above are those of pairs within the plane, which is right where there is no disorder "
-    "along the normal.",
+    "One plane does not tell correlations along its normal apart: each of its coefficients is "
+    "a sum over all vectors that differ only along the normal. The parameters above are those of "
+    "pairs within the plane, which is right where there is no disorder along the normal.",
     "Displacements that depend on the neighbours (size effect) are no product of two factors "
     "and show up in the residual.",
 )

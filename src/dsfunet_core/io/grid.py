@@ -15,13 +15,14 @@ import numpy as np
 
 from dsfunet_core.errors import FileFormatError
 from dsfunet_core.io.hdf5 import numbers
+from dsfunet_core.symmetry import laue_class_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Grid", "laue_class_of", "metric_of", "read_grid", "unit_cell"]
+__all__ = ["Grid", "metric_of", "read_grid", "stated_laue_class", "unit_cell"]
 
 #: Largest difference between the metrics of ``unit_cell`` and ``metric_tensor`` that is
 #: put down to rounding, relative to the products of the cell lengths.
@@ -151,16 +152,16 @@ def metric_of(cell: gemmi.UnitCell) -> NDArray[np.float64]:
     return np.array(cell.metric_tensor().as_mat33().tolist())
 
 
-def laue_class_of(number: int) -> str | None:
-    """Laue class of a space group by its number in International Tables.
+def stated_laue_class(number: int) -> str | None:
+    """Laue class of a file's space group.
 
     Parameters
     ----------
     number : int
-        1 (which programs also write for "unknown") and impossible ones give None.
+        Number in International Tables; 1 (which programs also write for "unknown") and
+        impossible ones give None.
     """
-    group = gemmi.find_spacegroup_by_number(number) if 1 < number <= 230 else None
-    return None if group is None else group.laue_str()
+    return laue_class_of(number) if 1 < number <= 230 else None
 
 
 def _require_reciprocal(path: Path, group: str, notes: list[str]) -> None:
@@ -254,7 +255,7 @@ def _laue_class(path: Path, group: str, other_axes: bool, notes: list[str]) -> s
     number = numbers(path, f"{group}/space_group_nr", 1)
     if number is None or not np.isfinite(number[0]):
         return None
-    laue_class = laue_class_of(int(number[0]))
+    laue_class = stated_laue_class(int(number[0]))
     if laue_class is not None and other_axes:
         notes.append(f"Laue class {laue_class} refers to the crystal's axes; left out")
         return None

@@ -15,7 +15,7 @@ import numpy as np
 
 from dsfunet_core.errors import FileFormatError, GeometryError, ParameterError
 from dsfunet_core.io.files import replacing
-from dsfunet_core.io.grid import laue_class_of, metric_of, read_grid, unit_cell
+from dsfunet_core.io.grid import metric_of, read_grid, stated_laue_class, unit_cell
 from dsfunet_core.io.hdf5 import HDF5Array, LazyArray
 from dsfunet_core.io.hdf5_file import children
 from dsfunet_core.io.yell import provenance_of
@@ -235,7 +235,7 @@ def write_meerkat(
             f"lower_limits={limits.tolist()}, step_sizes={steps.tolist()}; three numbers "
             "each were expected, and no step may be 0."
         )
-    if space_group_nr != 1 and laue_class_of(space_group_nr) is None:
+    if space_group_nr != 1 and stated_laue_class(space_group_nr) is None:
         raise ParameterError(f"space_group_nr={space_group_nr}; 1 to 230 was expected.")
     with replacing(path, overwrite=overwrite) as temporary, h5py.File(temporary, "w") as h5:
         if counts is None:

@@ -1,0 +1,1 @@
+"""Figures of accuracy and speed, measured by ``python -m benchmarks``."""

@@ -1,0 +1,49 @@
+"""Print the tables of accuracy and speed: ``python -m benchmarks``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks import machine, tris_amide, validation
+
+
+def main() -> None:
+    """Run what was asked for and keep the figures as JSON."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "which",
+        nargs="*",
+        default=["validation", "tris-amide"],
+        help="validation: simulated planes; tris-amide: the benchmark crystal (default: both)",
+    )
+    parser.add_argument("--planes", type=int, default=200, help="validation planes (200)")
+    parser.add_argument("--seeds", type=int, default=50, help="noise realisations (50)")
+    parser.add_argument(
+        "--counts", type=float, nargs="*", default=[0.0, 5.0], help="noise levels (0 5)"
+    )
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
+    arguments = parser.parse_args()
+    console = Console(width=110)
+    facts = machine.facts()
+    console.print(" · ".join(f"{k} {v}" for k, v in facts.items()), style="dim")
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    for which in arguments.which:
+        if which == "validation":
+            results = {
+                f"{c:g}": validation.run(arguments.planes, c, console) for c in arguments.counts
+            }
+        elif which == "tris-amide":
+            results = {"tris-amide": tris_amide.run(arguments.seeds, console)}
+        else:
+            parser.error(f"there is no benchmark {which!r}; choose validation or tris-amide")
+        target = arguments.output / f"{which}.json"
+        target.write_text(json.dumps({"machine": facts, "results": results}, indent=1))
+        console.print(f"figures kept in {target}", style="dim")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""``dsfunet evaluate``: measure a method on planes whose factors are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dsfunet_core.cli.console import OverwriteOption, check_writable, progress, say, to_plain
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    file: Annotated[
+        Path,
+        typer.Argument(help=".npz with intensity, valid, form_factor, sro, basis."),
+    ],
+    method: Annotated[str, typer.Option(help="Method to measure.")] = "lattice",
+    json: Annotated[
+        Path | None, typer.Option("--json", help="Write all figures here, plane by plane.")
+    ] = None,
+    batch_size: Annotated[
+        int, typer.Option(help="Planes solved at once: 1 on a CPU, 16 or more on a GPU.")
+    ] = 1,
+    device: Annotated[
+        str | None, typer.Option(help="Torch device such as cuda; the CPU if not given.")
+    ] = None,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Factorize every plane of a set and compare with the true factors.
+
+    The errors are mean squares on images scaled to [−1, 1], as in Fuller & Rudden (2024).
+
+    [dim]Example:[/]  [cyan]dsfunet evaluate planes.npz --method lattice --json figures.json[/]
+    """
+    from dsfunet_core.cli.factorize import check_device
+    from dsfunet_core.evaluate import evaluate_set
+
+    check_writable(json, overwrite)
+    check_device(device)
+    with progress("reading the set") as callback:
+        figures = evaluate_set(
+            file, method=method, batch_size=batch_size, device=device, callback=callback
+        )
+    if json is not None:
+        _write(json, figures, overwrite)
+    _print(figures)
+    if json is not None:
+        say(f"Written to {json}.")
+
+
+def _write(path: Path, figures: dict[str, Any], overwrite: bool) -> None:
+    from json import dumps
+
+    from dsfunet_core.io.files import replacing
+
+    with replacing(path, overwrite=overwrite) as temporary:
+        temporary.write_text(dumps(to_plain(figures), indent=2) + "\n", encoding="utf-8")
+
+
+def _print(figures: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="mean square error, images scaled to [−1, 1]", box=None)
+    table.add_column("")
+    statistics = list(next(iter(figures["mse"].values())))
+    for statistic in statistics:
+        table.add_column(statistic, justify="right")
+    for scale, title in (("mse", ""), ("mse_sqrt", " of √I")):
+        for quantity, values in figures.get(scale, {}).items():
+            numbers = [f"{values[s]:.3g}" for s in statistics]
+            table.add_row(quantity.replace("_", " ") + title, *numbers)
+    console = Console()
+    console.print(table, markup=False)
+    console.print(
+        f"{figures['n']} planes, method {figures['method']}, "
+        f"{figures['seconds_per_plane']:.2f} s a plane",
+        highlight=False,
+    )

@@ -1,0 +1,172 @@
+"""``dsfunet factorize``: one plane into its two factors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dsfunet_core.cli.console import (
+    JsonOption,
+    OverwriteOption,
+    check_writable,
+    load_plane,
+    print_json,
+    progress,
+    say,
+)
+from dsfunet_core.errors import ParameterError
+
+if TYPE_CHECKING:
+    from dsfunet_core.factorization.result import Factorization
+
+__all__ = ["check_device", "factorize", "print_choices"]
+
+
+def factorize(
+    file: Annotated[Path, typer.Argument(help="Volume or plane.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Result, as NeXus/HDF5 (.h5 or .nxs).")
+    ],
+    plane: Annotated[
+        str | None, typer.Option(help="Which plane of a volume: hk1, h0l, hhl, hk0.5.")
+    ] = None,
+    method: Annotated[str, typer.Option(help="How to separate the factors.")] = "lattice",
+    support: Annotated[
+        str,
+        typer.Option(
+            help="Radius in Å that holds the autocorrelation of the disordered unit, roughly "
+            "its diameter; auto chooses it by cross-validation.",
+        ),
+    ] = "auto",
+    order: Annotated[
+        int, typer.Option(help="Correlations up to so many cells apart, 1 to 12.")
+    ] = 5,
+    background: Annotated[
+        bool, typer.Option("--background", help="Refine a smooth additive background too.")
+    ] = False,
+    robust: Annotated[
+        bool, typer.Option("--robust/--no-robust", help="Give outliers no weight.")
+    ] = True,
+    bragg_radius: Annotated[
+        float | None,
+        typer.Option(help="Mask spheres of this radius in Å⁻¹ around the Bragg positions."),
+    ] = None,
+    centring: Annotated[
+        str, typer.Option(help="Lattice centring for that mask: P A B C I F R_obv.")
+    ] = "P",
+    device: Annotated[
+        str | None, typer.Option(help="Torch device such as cuda; the CPU if not given.")
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Path of the intensities in an HDF5 file.")
+    ] = None,
+    overwrite: OverwriteOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Separate a plane into form factor and short-range order.
+
+    [dim]Examples:[/]
+
+    [cyan]dsfunet factorize crystal.h5 --plane hk1 -o hk1.h5[/]
+
+    [cyan]dsfunet factorize crystal.h5 --plane h0l --bragg-radius 0.05 --centring C -o h0l.h5[/]
+
+    [cyan]dsfunet slice crystal.h5 --plane hk1 --thickness 0.1 -o hk1.npz[/]
+    [cyan]dsfunet factorize hk1.npz -o hk1.h5[/]
+    """
+    check_writable(output, overwrite)
+    radius = _support(support)
+    with progress("reading") as callback:
+        data = load_plane(file, plane, dataset)
+        if bragg_radius is not None:
+            from dsfunet_core.masking.bragg import mask_bragg
+
+            data = mask_bragg(data, bragg_radius, centring=centring)
+        callback(0, 100, "starting")
+        from dsfunet_core import factorization
+
+        check_device(device)
+        result = factorization.factorize(
+            data,
+            method,
+            order=order,
+            support=radius,
+            background=background,
+            robust=robust,
+            device=device,
+            callback=callback,
+        )
+        callback(100, 100, "writing")
+        from dsfunet_core.io.results import save_result
+
+        save_result(output, result, overwrite=overwrite)
+    if json:
+        print_json(
+            {
+                "output": str(output),
+                "plane": result.plane.name,
+                "method": result.method,
+                "shape": result.plane.shape,
+                "valid_pixels": int(result.plane.valid.sum()),
+                "r_factor": result.r_factor,
+                "reduced_chi2": result.reduced_chi2,
+                "choices": result.choices,
+            }
+        )
+        return
+    print_choices(result)
+    say(f"Written to {output}. Next: dsfunet fit-sro {output}")
+
+
+def print_choices(result: Factorization) -> None:
+    """Print the summary of a factorization, and what was chosen and why."""
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from dsfunet_core.explain import explain_choices, summarize
+
+    console = Console(highlight=False)
+    console.print(summarize(result), markup=False)
+    for choice in explain_choices(result):
+        console.print(Text(f"{choice.what}: {choice.value}", style="bold"))
+        console.print(Padding(Text(choice.why), (0, 0, 0, 4)))
+
+
+def check_device(device: str | None) -> None:
+    """Refuse a torch device that is not there.
+
+    Parameters
+    ----------
+    device : str or None
+        Such as ``"cuda"``; None passes.
+
+    Raises
+    ------
+    ParameterError
+        If torch cannot use it.
+    """
+    if device is None:
+        return
+    import torch
+
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ParameterError(
+            f"--device {device} cannot be used here ({reason}). Leave it out to use the CPU."
+        ) from error
+
+
+def _support(text: str) -> float | str:
+    if text == "auto":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise ParameterError(
+            f"--support {text}: give a radius in Å such as 14, or auto."
+        ) from None

@@ -1,0 +1,1 @@
+"""The napari plugin: forms, layers and workers around :mod:`dsfunet_core`."""
