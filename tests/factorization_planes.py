@@ -51,11 +51,12 @@ def known_plane(
     hkl = origin + index @ steps.T
     fractional = np.array(cell.frac.mat.tolist())
     q = 2 * np.pi * hkl @ fractional
-    positions = rng.normal(scale=1.0, size=(5, 3))
+    positions = rng.normal(scale=0.8, size=(5, 3))
     charges = rng.normal(size=5) + 0.5
     amplitude = np.exp(1j * q @ positions.T) @ charges
     form_factor = np.abs(amplitude) ** 2 * np.exp(-0.02 * (q**2).sum(-1))
-    alpha = {(1, 0, 0): -0.21, (0, 1, 0): 0.13, (1, 1, 0): 0.06, (0, 0, 1): 0.05, (2, -1, 1): 0.04,
+    alpha = {(1, 0, 0): -0.21, (0, 1, 0): 0.13, (1, 1, 0): 0.06, (0, 0, 1): 0.05,
+             (2, -1, 1): 0.04,
              (1, 0, 1): 0.05, (0, 2, 0): 0.05, (3, 1, 0): -0.03, (0, 5, 0): 0.02}  # fmt: skip
     sro = np.ones((n, n))
     coefficients: dict[tuple[int, int], complex] = {(0, 0): 1}

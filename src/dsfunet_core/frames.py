@@ -140,7 +140,11 @@ def view_affine(
 
 
 def volume_affine(
-    cell: gemmi.UnitCell, origin: NDArray[np.float64], steps: NDArray[np.float64]
+    cell: gemmi.UnitCell,
+    origin: NDArray[np.float64],
+    steps: NDArray[np.float64],
+    *,
+    upright: int = 0,
 ) -> NDArray[np.float64]:
     """Affine of a volume in three dimensions, oblique axes and all.
 
@@ -152,19 +156,23 @@ def volume_affine(
         *hkl* of voxel (0, 0, 0).
     steps : ndarray, shape (3, 3)
         Columns: *hkl* per step along each array axis.
+    upright : int
+        Array axis that keeps its direction; the others lean against theirs.
 
     Returns
     -------
     ndarray, shape (4, 4)
-        Index → (n, y, x) in Å⁻¹: x along the last array axis, y in the plane of the
-        last two.
+        Index → Q in Å⁻¹, in a Cartesian frame whose axes are near the array's.
     """
     to_q = q_matrix(cell)
-    x, y, n = _basis(to_q, steps[:, 2], steps[:, 1], steps[:, 0])
-    frame = np.stack([n, y, x])
+    order = [upright, *(axis for axis in (2, 1, 0) if axis != upright)]
+    x, y, n = _basis(to_q, *(steps[:, axis] for axis in order))
+    frame = np.empty((3, 3))
+    frame[order] = x, y, n
     affine = np.eye(4)
     affine[:3, :3] = frame @ to_q @ np.asarray(steps, float)
     affine[:3, 3] = frame @ to_q @ np.asarray(origin, float)
+    affine[np.abs(affine) < 1e-12 * np.abs(affine).max()] = 0
     return affine
 
 

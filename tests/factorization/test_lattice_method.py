@@ -12,7 +12,7 @@ from dsfunet_core.errors import CancelledError, GeometryError, ParameterError
 from dsfunet_core.metrics import mean_squared_error
 from dsfunet_core.plane import ReciprocalPlane
 
-SUPPORT = 6.0
+SUPPORT = 5.0
 
 
 def gaps(shape, seed=0):
@@ -43,8 +43,8 @@ def test_both_factors_come_back_on_a_triclinic_plane_with_dead_zones(origin_hkl,
     result = factorize(plane, support=SUPPORT)
     truth = known.true_values(result.coefficients.indices)
     assert np.abs(result.coefficients.values - truth).max() < 6e-3
-    assert mean_squared_error(result.sro, known.sro) < 5e-5
-    assert mean_squared_error(result.form_factor, known.form_factor, plane.valid) < 5e-5
+    assert mean_squared_error(result.sro, known.sro) < 3e-4
+    assert mean_squared_error(result.form_factor, known.form_factor, plane.valid) < 1e-3
     assert result.r_factor < 0.01
     if origin_hkl == (0, 0, 0.3):
         # A level that is neither integer nor half-integer has complex coefficients.
@@ -289,7 +289,14 @@ class TestErrors:
 
     @pytest.mark.parametrize(
         ("name", "value"),
-        [("order", 0), ("order", 2.5), ("support", -1), ("support", "large"), ("method", "x")],
+        [
+            ("order", 0),
+            ("order", 2.5),
+            ("support", -1),
+            ("support", "large"),
+            ("method", "x"),
+            ("device", "abacus"),
+        ],
     )
     def test_parameters(self, name, value):
         with pytest.raises(ParameterError, match=name):

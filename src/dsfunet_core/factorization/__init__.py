@@ -102,6 +102,7 @@ def factorize(
     # torch is imported only now, so that reading and slicing stay quick.
     from dsfunet_core.factorization.lattice import factorize_arrays
 
+    _check_device(device)
     lattice = plane.lattice
     data = _plane_data(plane)
     _check_resolved(lattice.direct_basis, plane.shape, order)
@@ -127,6 +128,25 @@ def factorize(
         lattice=lattice,
         choices=solution.choices,
     )
+
+
+def _check_device(device: str | None) -> None:
+    """Refuse a torch device that is not there or has no double precision."""
+    import torch
+
+    if device is None or device == "cpu":
+        return
+    kind = device.split(":")[0]
+    if kind != "cuda":
+        raise ParameterError(
+            f'device = {device!r}; give "cpu" or "cuda". Other devices lack the double '
+            "precision that the solver needs."
+        )
+    if not torch.cuda.is_available():
+        raise ParameterError(
+            f"device = {device!r}, but torch sees no CUDA device here (torch "
+            f'{torch.__version__}). Use device="cpu", or install a CUDA build of torch.'
+        )
 
 
 def _check_resolved(direct: NDArray[np.float64], shape: tuple[int, int], order: int) -> None:

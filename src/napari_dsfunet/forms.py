@@ -1,0 +1,229 @@
+"""What the docks ask for: one dataclass a form, free of Qt.
+
+The defaults fill the widgets, ``as_core_arguments`` is what the core is called with, and
+``script`` is that call as a line of Python.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dsfunet_core.factorization import CancelToken
+    from dsfunet_core.factorization.result import Factorization
+    from dsfunet_core.plane import ReciprocalPlane, ReciprocalVolume
+    from dsfunet_core.refine.result import SroRefinement
+
+__all__ = ["FactorizeForm", "Form", "SliceForm", "SroFitForm"]
+
+#: Laue classes by symbol, as the core spells them; "" leaves the choice to the file.
+LAUE_CHOICES = {
+    "": "as the file says",
+    **{
+        symbol: symbol
+        for symbol in (
+            *("-1", "2/m", "112/m", "2/m11", "mmm", "4/m", "4/mmm"),
+            *("-3", "-3m1", "-31m", "6/m", "6/mmm", "m-3", "m-3m"),
+        )
+    },
+}
+
+
+def _entry(default: Any, label: str, tip: str, **layout: Any) -> Any:
+    """Field of a form with its label, explanation, and limits where it has such."""
+    return field(default=default, metadata={"label": label, "tip": tip, **layout})
+
+
+@dataclass(frozen=True)
+class Form:
+    """What every form can do."""
+
+    def as_core_arguments(self) -> dict[str, Any]:
+        """Keyword arguments for the core."""
+        raise NotImplementedError
+
+    def _call(self, *first: str) -> str:
+        """Arguments of a call, as Python."""
+        named = (f"{name}={value!r}" for name, value in self.as_core_arguments().items())
+        return ", ".join([*first, *named])
+
+
+@dataclass(frozen=True)
+class SliceForm(Form):
+    """A plane to cut out of a volume."""
+
+    plane: str = _entry(
+        "hk1",
+        "Plane",
+        "Three indices, letters free and numbers fixed: hk1, h0l, hhl, h-hl, hk0.5. With "
+        "commas also sums: h, h+1, l.",
+    )
+    grid: str = _entry(
+        "native",
+        "Grid",
+        "The voxels as they are, or square pixels in Å⁻¹.",
+        choices={"native": "native: voxels as they are", "cartesian": "cartesian: square"},
+    )
+    thickness: float = _entry(
+        0.0,
+        "Thickness",
+        "Full thickness of the slab that is averaged, in r.l.u. of the fixed index.",
+        high=100.0,
+        step=0.1,
+        unit=" r.l.u.",
+        special="one layer",
+    )
+    size: int = _entry(
+        256,
+        "Pixels",
+        "Pixels along each edge of a cartesian grid.",
+        low=16,
+        high=4096,
+        step=64,
+        advanced=True,
+    )
+
+    def as_core_arguments(self) -> dict[str, Any]:
+        """Keyword arguments of :meth:`~dsfunet_core.ReciprocalVolume.section`."""
+        arguments: dict[str, Any] = {"grid": self.grid, "thickness": self.thickness}
+        if self.grid == "cartesian":
+            arguments["size"] = self.size
+        return arguments
+
+    def compute(self, volume: ReciprocalVolume) -> ReciprocalPlane:
+        """Cut the plane."""
+        return volume.section(self.plane.strip(), **self.as_core_arguments())
+
+    def script(self) -> tuple[str, ...]:
+        """``plane`` from ``volume``."""
+        return (f"plane = volume.section({self._call(repr(self.plane.strip()))})",)
+
+
+@dataclass(frozen=True)
+class FactorizeForm(Form):
+    """How to take a plane apart."""
+
+    bragg_radius: float = _entry(
+        0.0,
+        "Bragg radius",
+        "Spheres of this radius around the reciprocal-lattice points are left out. "
+        "0 where Bragg peaks were removed already.",
+        high=5.0,
+        step=0.02,
+        decimals=3,
+        unit=" Å⁻¹",
+        special="no masking",
+    )
+    support: float = _entry(
+        0.0,
+        "Support",
+        "Radius in real space that holds the autocorrelation of the difference of the "
+        "two molecules: about one molecule's diameter. Auto chooses by cross-validation.",
+        high=200.0,
+        step=0.5,
+        unit=" Å",
+        special="auto",
+    )
+    background: bool = _entry(
+        False, "Background", "Refine a smooth additive background beside the two factors."
+    )
+    robust: bool = _entry(
+        True, "Reject outliers", "Give pixels far off the model no weight, such as Bragg tails."
+    )
+    order: int = _entry(
+        5,
+        "Order",
+        "Largest in-plane index of the short-range order: correlations up to so many "
+        "cells away along each axis.",
+        low=1,
+        high=12,
+        advanced=True,
+    )
+
+    def as_core_arguments(self) -> dict[str, Any]:
+        """Keyword arguments of :func:`dsfunet_core.factorize`."""
+        return {
+            "support": self.support if self.support > 0 else "auto",
+            "background": self.background,
+            "robust": self.robust,
+            "order": self.order,
+        }
+
+    def compute(
+        self, plane: ReciprocalPlane, callback: Any = None, cancel: CancelToken | None = None
+    ) -> Factorization:
+        """Mask the Bragg peaks and factorize."""
+        from dsfunet_core import factorize, mask_bragg
+
+        if self.bragg_radius > 0:
+            plane = mask_bragg(plane, self.bragg_radius)
+        arguments = self.as_core_arguments()
+        return factorize(plane, **arguments, callback=callback, cancel=cancel)
+
+    def script(self) -> tuple[str, ...]:
+        """``result`` from ``plane``."""
+        mask: tuple[str, ...] = ()
+        if self.bragg_radius > 0:
+            mask = (f"plane = dsfunet_core.mask_bragg(plane, {self.bragg_radius!r})",)
+        return (*mask, f"result = dsfunet_core.factorize({self._call('plane')})")
+
+
+@dataclass(frozen=True)
+class SroFitForm(Form):
+    """How to refine Warren–Cowley parameters."""
+
+    laue_class: str = _entry(
+        "",
+        "Laue class",
+        "Makes vectors equivalent, so that they share one parameter.",
+        choices=LAUE_CHOICES,
+    )
+    shells: int = _entry(5, "Shells", "Largest in-plane index of a vector.", low=1, high=12)
+    in_plane_only: bool = _entry(
+        True,
+        "In-plane vectors only",
+        "Leave out vectors with a component along the plane's normal.",
+        advanced=True,
+    )
+    bounds: bool = _entry(
+        False, "Keep −1 ≤ α ≤ 1", "Hold parameters at a bound they run into.", advanced=True
+    )
+
+    def as_core_arguments(self) -> dict[str, Any]:
+        """Keyword arguments of :func:`dsfunet_core.refine_sro`."""
+        return {
+            "laue_class": self.laue_class or None,
+            "shells": self.shells,
+            "in_plane_only": self.in_plane_only,
+            "bounds": self.bounds,
+        }
+
+    def compute(self, result: Factorization) -> SroRefinement:
+        """Refine."""
+        from dsfunet_core import refine_sro
+
+        return refine_sro(result, **self.as_core_arguments())
+
+    def script(self) -> tuple[str, ...]:
+        """``fit`` from ``result``."""
+        return (f"fit = dsfunet_core.refine_sro({self._call('result')})", "print(fit.table())")
+
+
+def from_stored(kind: type[Form], stored: dict[str, Any]) -> Form:
+    """Form with the stored values that still fit its fields; defaults for the others.
+
+    Parameters
+    ----------
+    kind : type
+        Which form.
+    stored : dict
+        Name → value.
+    """
+    defaults = {f.name: f.default for f in fields(kind)}
+    fitting = {
+        name: value
+        for name, value in stored.items()
+        if name in defaults and type(value) is type(defaults[name])
+    }
+    return kind(**fitting)
