@@ -54,7 +54,8 @@ def run(n: int, counts: float, console: Console) -> dict[str, Any]:
     table = Table(title=f"{n} planes, {noise}: mean square error, images scaled to [−1, 1]")
     for column in ("", "mean", "median", "90 %", "worst", "required mean"):
         table.add_column(column, justify="left" if not column else "right")
-    for name, values in result["mse"].items():
+    for name in ("sro", "form_factor", "form_factor_measured"):
+        values = result["mse"][name]
         required = REQUIRED.get(counts, {}).get(name)
         table.add_row(
             name,

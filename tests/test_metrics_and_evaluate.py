@@ -67,10 +67,11 @@ def test_a_set_survives_the_file_and_is_measured(tmp_path, small_set):
     assert seen == [(1, 2), (2, 2)]
     assert result["n"] == 2
     assert result["method"] == "lattice"
-    assert set(result["mse"]) == {"sro", "form_factor", "form_factor_measured"}
+    quantities = {"sro", "form_factor", "form_factor_measured"}
+    assert set(result["mse"]) == quantities | {f"{q}_sqrt" for q in quantities}
     assert result["mse"]["sro"]["mean"] < 1e-3
     assert result["mse"]["form_factor_measured"]["p90"] < 1e-3
-    assert result["mse_sqrt"]["sro"]["median"] > 0
+    assert result["mse"]["sro_sqrt"]["median"] > 0
     assert result["seconds_per_plane"] > 0
     json.dumps(result)
     with pytest.raises(ParameterError, match="exists"):

@@ -179,10 +179,10 @@ def evaluate_set(
     Returns
     -------
     dict
-        ``n``, ``method``, ``mse`` and ``mse_sqrt`` (the same on √I), each with mean,
-        median and p90 for ``sro``, ``form_factor`` (whole image) and
-        ``form_factor_measured`` (valid pixels), ``seconds_per_plane``, and per-plane
-        figures under ``planes``.
+        ``n``, ``method``, ``mse`` with mean, median and p90 of ``sro``,
+        ``form_factor`` (whole image), ``form_factor_measured`` (valid pixels) and of the
+        same on √I (``sro_sqrt`` …), ``seconds_per_plane``, and under ``planes`` the
+        figures of every plane.
 
     Raises
     ------
@@ -217,12 +217,10 @@ def evaluate_set(
                 figures.setdefault(name, []).append(value)
         if callback is not None:
             callback(members[-1] + 1, n, "factorizing")
-    quantities = ("sro", "form_factor", "form_factor_measured")
     return {
         "n": n,
         "method": method,
-        "mse": {q: summary(figures[q]) for q in quantities},
-        "mse_sqrt": {q: summary(figures["sqrt_" + q]) for q in quantities},
+        "mse": {quantity: summary(values) for quantity, values in figures.items()},
         "seconds_per_plane": float(np.sum(seconds) / n),
         "planes": figures,
     }
@@ -242,7 +240,7 @@ def _figures(solution: Any, planes: EvaluationSet, i: int) -> dict[str, float]:
     result = {}
     for name, (estimate, truth, where) in pairs.items():
         result[name] = mean_squared_error(estimate, truth, where)
-        result["sqrt_" + name] = mean_squared_error(
+        result[name + "_sqrt"] = mean_squared_error(
             np.sqrt(np.maximum(estimate, 0)), np.sqrt(np.maximum(truth, 0)), where
         )
     return result
