@@ -29,12 +29,20 @@ def has_inversion(planes: list[PlaneData], problem: Problem, solution: Solution)
     Friedel's law gives one to every plane through Q = 0, and a twofold axis along the
     normal to the others. Where nobody says, pairs of pixels related by inversion must
     agree within the noise that the unconstrained solution found.
+
+    Parameters
+    ----------
+    planes : list of PlaneData
+        The planes; an ``inversion`` that is not None is believed.
+    problem, solution
+        Their solution without an inversion centre imposed.
     """
-    answers = [p.inversion for p in planes]
-    for i, p in enumerate(planes):
-        if answers[i] is None:
-            answers[i] = _pairs_agree(p, problem, solution, i)
-    return all(bool(a) for a in answers)
+    return all(
+        _pairs_agree(plane, problem, solution, i)
+        if plane.inversion is None
+        else plane.inversion
+        for i, plane in enumerate(planes)
+    )
 
 
 def _pairs_agree(plane: PlaneData, problem: Problem, solution: Solution, i: int) -> bool:

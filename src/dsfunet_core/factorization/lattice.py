@@ -92,7 +92,9 @@ def factorize_arrays(
     Parameters
     ----------
     planes : list of PlaneData
-        Same shape, ``spacing`` and ``real_coefficients`` throughout.
+        Same shape and ``spacing`` throughout. What holds for every plane of the batch is
+        used (real coefficients, an inversion centre), what holds for some is not: batch
+        like with like.
     order : int
         Largest in-plane index of the short-range order.
     support : float, optional
@@ -146,8 +148,7 @@ def factorize_arrays(
 
     report.phase("refining", 60, 90)
     solution = solve(problem, unknowns, tick=report.tick, cancelled=cancelled)
-    inversion = has_inversion(planes, problem, solution)
-    if inversion and not problem.form_factor_basis.centric:
+    if not problem.form_factor_basis.centric and has_inversion(planes, problem, solution):
         problem, unknowns = impose_inversion(problem, solution.unknowns, spacing, radius)
         solution = solve(problem, unknowns, max_cycles=6, tick=report.tick, cancelled=cancelled)
     filled = _fill(problem, solution, spacing)
