@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Sampled", "describe", "display_range", "sample_layers"]
 
-#: Layers of a volume that are looked at.
-LAYERS = 3
+#: Voxels of a volume that are looked at, more or less, and layers at the least.
+VOXELS, LAYERS = 4_000_000, 3
 #: Percentiles of the measured values between which a picture gets its shades: Bragg
 #: peaks are brighter than all diffuse scattering, and rare.
 LOW, HIGH = 1.0, 99.0
@@ -27,7 +28,7 @@ LOW, HIGH = 1.0, 99.0
 
 @dataclass(frozen=True)
 class Sampled:
-    """What a few layers of a volume say about all of it.
+    """What some layers of a volume say about all of it.
 
     Parameters
     ----------
@@ -46,19 +47,19 @@ class Sampled:
     of: int
 
 
-def sample_layers(volume: ReciprocalVolume, layers: int = LAYERS) -> Sampled:
-    """Estimate coverage and range of a volume from a few layers.
+def sample_layers(volume: ReciprocalVolume) -> Sampled:
+    """Estimate coverage and range of a volume from some layers, of a small one from all.
 
     Parameters
     ----------
     volume : ReciprocalVolume
-        Only these layers of it are read.
-    layers : int
-        How many, evenly spread along the array axis that is quickest to cut.
+        Only these layers of it are read: evenly spread along the array axis that is
+        quickest to cut.
     """
     axis = _quick_axis(volume)
     n = volume.shape[axis]
-    wanted = np.unique(np.linspace(0, n - 1, min(n, layers) + 2)[1:-1].round().astype(int))
+    layers = min(n, max(LAYERS, VOXELS * n // math.prod(volume.shape)))
+    wanted = np.unique(((np.arange(layers) + 0.5) * n / layers).astype(int))
     values, measured, total = [], 0, 0
     for index in wanted:
         slices = [slice(None)] * 3

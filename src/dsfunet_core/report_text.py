@@ -121,8 +121,8 @@ TRUST = (
     "Bragg peaks are the usual trouble. Remnants look like order over long distances, and a "
     "hole masked at the same place of every cell leaves the short-range order unknown there.",
     "One plane does not tell correlations along its normal apart: each of its coefficients is "
-    "a sum over all vectors that differ only along the normal. The parameters above are those of "
-    "pairs within the plane, which is right where there is no disorder along the normal.",
+    "a sum over all vectors that differ only along the normal. The parameters above are those "
+    "of pairs within the plane, which is right where there is no disorder along the normal.",
     "Displacements that depend on the neighbours (size effect) are no product of two factors "
     "and show up in the residual.",
 )

@@ -9,25 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+from dsfunet_core.symmetry import LAUE_CLASSES
+
 if TYPE_CHECKING:
     from dsfunet_core.factorization import CancelToken
     from dsfunet_core.factorization.result import Factorization
     from dsfunet_core.plane import ReciprocalPlane, ReciprocalVolume
     from dsfunet_core.refine.result import SroRefinement
 
-__all__ = ["FactorizeForm", "Form", "SliceForm", "SroFitForm"]
+__all__ = ["FactorizeForm", "Form", "SliceForm", "SroFitForm", "from_stored"]
 
 #: Laue classes by symbol, as the core spells them; "" leaves the choice to the file.
-LAUE_CHOICES = {
-    "": "as the file says",
-    **{
-        symbol: symbol
-        for symbol in (
-            *("-1", "2/m", "112/m", "2/m11", "mmm", "4/m", "4/mmm"),
-            *("-3", "-3m1", "-31m", "6/m", "6/mmm", "m-3", "m-3m"),
-        )
-    },
-}
+LAUE_CHOICES = {"": "as the file says", **{symbol: symbol for symbol in LAUE_CLASSES}}
 
 
 def _entry(default: Any, label: str, tip: str, **layout: Any) -> Any:

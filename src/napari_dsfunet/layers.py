@@ -38,6 +38,8 @@ KEY, VERSION = "dsfunet", 1
 UNIT = "1/angstrom"
 #: Layers of a volume that are looked at for one with data.
 TRIES = 9
+#: Percentile that is drawn brightest.
+HIGH = 99.3
 
 
 def entry(layer: Layer) -> dict[str, Any] | None:
@@ -211,7 +213,7 @@ def factorization_layers(
             "form factor",
             result.form_factor,
             "inferno",
-            (0.0, display_range(seen, high=99.7)[1]),
+            (0.0, display_range(seen, high=HIGH)[1]),
         ),
         ("SRO", result.sro, "viridis", (0.0, display_range(result.sro, high=99.9)[1])),
         ("product", result.product, "inferno", intensity),
@@ -260,7 +262,7 @@ def _measured(plane: ReciprocalPlane) -> NDArray:
 def _shades(plane: ReciprocalPlane) -> tuple[float, float]:
     from dsfunet_core.overview import display_range
 
-    low, high = display_range(_measured(plane), high=99.7)
+    low, high = display_range(_measured(plane), high=HIGH)
     return min(0.0, low), high
 
 

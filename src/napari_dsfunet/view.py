@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,7 +53,7 @@ def layer_affine(
 
     steps = np.asarray(volume.steps, float)[:, list(axes)]
     if len(displayed) == 3:
-        return volume_affine(volume.cell, volume.origin, steps)
+        return volume_affine(volume.cell, volume.origin, steps, upright=2)
     vertical, horizontal = displayed
     return view_affine(
         volume.cell,
@@ -135,11 +136,17 @@ class Follower:
     def __init__(self, viewer: ViewerModel) -> None:
         self.viewer = viewer
         self._busy = False
+        # napari's own listeners come first: it slices once with the affine of the view
+        # before, warns about that, and slices again with the right one.
+        warnings.filterwarnings(
+            "ignore", "Non-orthogonal slicing", UserWarning, r"napari\.layers"
+        )
         viewer.dims.events.order.connect(self._turned, position="last")
         viewer.dims.events.ndisplay.connect(self._turned, position="last")
         viewer.dims.events.current_step.connect(self._stepped, position="last")
         viewer.layers.events.inserted.connect(self._inserted, position="last")
         viewer.mouse_move_callbacks.append(self.mouse_moved)
+        self._update()
 
     def mouse_moved(self, viewer: Any, event: Any = None) -> None:
         """Show *hkl* and |Q| under the cursor in the status bar's right half."""

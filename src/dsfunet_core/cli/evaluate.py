@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from dsfunet_core.cli.console import OverwriteOption, check_writable, progress, say, to_plain
+from dsfunet_core.errors import ParameterError
 
 __all__ = ["evaluate"]
 
@@ -35,11 +36,10 @@ def evaluate(
 
     [dim]Example:[/]  [cyan]dsfunet evaluate planes.npz --method lattice --json figures.json[/]
     """
-    from dsfunet_core.cli.factorize import check_device
     from dsfunet_core.evaluate import evaluate_set
 
     check_writable(json, overwrite)
-    check_device(device)
+    _check_device(device)
     with progress("reading the set") as callback:
         figures = evaluate_set(
             file, method=method, batch_size=batch_size, device=device, callback=callback
@@ -60,6 +60,20 @@ def _write(path: Path, figures: dict[str, Any], overwrite: bool) -> None:
         temporary.write_text(dumps(to_plain(figures), indent=2) + "\n", encoding="utf-8")
 
 
+def _check_device(device: str | None) -> None:
+    if device is None:
+        return
+    import torch
+
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ParameterError(
+            f"--device {device} cannot be used here ({reason}). Leave it out to use the CPU."
+        ) from error
+
+
 def _print(figures: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -75,8 +89,8 @@ def _print(figures: dict[str, Any]) -> None:
             table.add_row(quantity.replace("_", " ") + title, *numbers)
     console = Console()
     console.print(table, markup=False)
+    planes = "1 plane" if figures["n"] == 1 else f"{figures['n']} planes"
     console.print(
-        f"{figures['n']} planes, method {figures['method']}, "
-        f"{figures['seconds_per_plane']:.2f} s a plane",
+        f"{planes}, method {figures['method']}, {figures['seconds_per_plane']:.2f} s a plane",
         highlight=False,
     )

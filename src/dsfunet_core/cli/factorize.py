@@ -21,7 +21,7 @@ from dsfunet_core.errors import ParameterError
 if TYPE_CHECKING:
     from dsfunet_core.factorization.result import Factorization
 
-__all__ = ["check_device", "factorize", "print_choices"]
+__all__ = ["factorize", "print_choices"]
 
 
 def factorize(
@@ -87,7 +87,6 @@ def factorize(
         callback(0, 100, "starting")
         from dsfunet_core import factorization
 
-        check_device(device)
         result = factorization.factorize(
             data,
             method,
@@ -132,33 +131,7 @@ def print_choices(result: Factorization) -> None:
     console.print(summarize(result), markup=False)
     for choice in explain_choices(result):
         console.print(Text(f"{choice.what}: {choice.value}", style="bold"))
-        console.print(Padding(Text(choice.why), (0, 0, 0, 4)))
-
-
-def check_device(device: str | None) -> None:
-    """Refuse a torch device that is not there.
-
-    Parameters
-    ----------
-    device : str or None
-        Such as ``"cuda"``; None passes.
-
-    Raises
-    ------
-    ParameterError
-        If torch cannot use it.
-    """
-    if device is None:
-        return
-    import torch
-
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ParameterError(
-            f"--device {device} cannot be used here ({reason}). Leave it out to use the CPU."
-        ) from error
+        console.print(Padding(Text(choice.why), (0, 0, 0, 4), expand=False))
 
 
 def _support(text: str) -> float | str:

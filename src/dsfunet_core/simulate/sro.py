@@ -22,12 +22,11 @@ def _swap_sweeps() -> Any:
     import numba
 
     @numba.njit(cache=True)
-    def sweeps(spins, couplings, attempts, seed):  # type: ignore[no-untyped-def]
-        np.random.seed(seed)
+    def sweeps(spins, couplings, attempts, rng):  # type: ignore[no-untyped-def]
         n0, n1, n2 = spins.shape
         for _ in range(attempts):
-            a0, a1, a2 = np.random.randint(n0), np.random.randint(n1), np.random.randint(n2)
-            b0, b1, b2 = np.random.randint(n0), np.random.randint(n1), np.random.randint(n2)
+            a0, a1, a2 = rng.integers(0, n0), rng.integers(0, n1), rng.integers(0, n2)
+            b0, b1, b2 = rng.integers(0, n0), rng.integers(0, n1), rng.integers(0, n2)
             sa, sb = spins[a0, a1, a2], spins[b0, b1, b2]
             if sa == sb:
                 continue
@@ -50,7 +49,7 @@ def _swap_sweeps() -> Any:
                 change += couplings[1] * (sb - sa) * (sb - sa)
             elif d0 == 0 and d1 == 0 and (d2 == 1 or d2 == n2 - 1):
                 change += couplings[2] * (sb - sa) * (sb - sa)
-            if change <= 0 or np.random.random() < np.exp(-change):
+            if change <= 0 or rng.random() < np.exp(-change):
                 spins[a0, a1, a2], spins[b0, b1, b2] = sb, sa
 
     return sweeps
@@ -96,9 +95,7 @@ def monte_carlo_configuration(
     flat = np.full(size**3, -1, np.int8)
     flat[:n_a] = 1
     spins = rng.permutation(flat).reshape(size, size, size)
-    _swap_sweeps()(
-        spins, np.asarray(couplings, float), sweeps * size**3, int(rng.integers(2**31 - 1))
-    )
+    _swap_sweeps()(spins, np.asarray(couplings, float), sweeps * size**3, rng)
     return spins
 
 
@@ -140,7 +137,7 @@ def plane_coefficients(alpha: NDArray, lattice: PlaneLattice) -> dict[tuple[int,
         (u₁, u₂) → C_u, summed over the vectors that the plane cannot tell apart.
     """
     reach = alpha.shape[0] // 2
-    grid = np.stack(np.mgrid[[slice(-reach, reach + 1)] * 3], axis=-1).reshape(-1, 3)
+    grid = np.indices(alpha.shape).reshape(3, -1).T - reach
     terms = alpha.reshape(-1) * lattice.phase(grid)
     indices = lattice.plane_indices(grid)
     unique, inverse = np.unique(indices, axis=0, return_inverse=True)

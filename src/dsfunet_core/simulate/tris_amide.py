@@ -73,6 +73,8 @@ _ASYMMETRIC_UNIT = {
 
 #: C–H distance of idealised methyl hydrogens [Å].
 _CH = 0.96
+#: Angle between the bonds of a tetrahedral carbon.
+TETRAHEDRAL = np.arccos(-1 / 3)
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:
@@ -85,7 +87,7 @@ def _asymmetric_unit() -> tuple[list[str], np.ndarray]:
     atoms = {name: to_cartesian @ np.array(x) for name, x in _ASYMMETRIC_UNIT.items()}
     # The four bonds of a tetrahedral carbon add up to zero.
     c6 = atoms["C6"]
-    known = sum(_unit(atoms[other] - c6) for other in ("C4", "H6A", "H6B"))
+    known = np.sum([_unit(atoms[other] - c6) for other in ("C4", "H6A", "H6B")], axis=0)
     atoms["H6C"] = c6 - _CH * _unit(known)
     # C7: staggered about C4–C7, one hydrogen anti to N.
     axis = _unit(atoms["C4"] - atoms["C7"])
@@ -94,9 +96,7 @@ def _asymmetric_unit() -> tuple[list[str], np.ndarray]:
     for label, angle in zip("ABC", (0, 120, 240), strict=True):
         turn = np.deg2rad(angle)
         around = np.cos(turn) * anti + np.sin(turn) * np.cross(axis, anti)
-        direction = (
-            -axis * np.cos(np.deg2rad(109.47)) * -1 + np.sin(np.deg2rad(109.47)) * around
-        )
+        direction = np.cos(TETRAHEDRAL) * axis + np.sin(TETRAHEDRAL) * around
         atoms["H7" + label] = atoms["C7"] + _CH * _unit(direction)
     names = list(atoms)
     return [name.rstrip("0123456789ABC") or "C" for name in names], np.array(

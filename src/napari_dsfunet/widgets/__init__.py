@@ -1,1 +1,1 @@
-"""Docks, one module each."""
+"""The plugin's docks, one module each."""

@@ -1,0 +1,238 @@
+"""What all docks share: a scroll area, a button that runs and cancels, texts, a script."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QApplication,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from dsfunet_core.errors import CancelledError, DsfunetError, ParameterError
+from napari_dsfunet.view import follow
+from napari_dsfunet.widgets.form_widget import FormWidget
+from napari_dsfunet.workers import Compute, CoreWorker
+
+if TYPE_CHECKING:
+    from napari_dsfunet.forms import Form
+
+__all__ = ["Dock", "python_text"]
+
+_LOG = logging.getLogger(__name__)
+
+
+def python_text(lines: tuple[str, ...]) -> str:
+    """Script of the given lines.
+
+    Parameters
+    ----------
+    lines : tuple of str
+        What was done, from reading the file on.
+
+    Raises
+    ------
+    ParameterError
+        If nobody knows how the layer came about.
+    """
+    if not lines:
+        raise ParameterError(
+            "this layer was not read from a file, so a script cannot make it again. Open "
+            "the file in napari and repeat the steps."
+        )
+    return "\n".join(["import dsfunet_core", "", *lines, ""])
+
+
+class Dock(QWidget):
+    """A form above a button, a progress bar and a text.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Where results go.
+    kind : type
+        The form.
+    intro : str
+        What the dock does, in a sentence.
+    run_text : str
+        Text of the button.
+    """
+
+    def __init__(self, viewer: Any, kind: type[Form], intro: str, run_text: str) -> None:
+        super().__init__()
+        # napari hands docks a proxy, behind which layers lose their identity.
+        self.viewer = viewer = getattr(viewer, "__wrapped__", viewer)
+        self.run_text = run_text
+        self.worker: CoreWorker | None = None
+        self._apply: Callable[[Any], str] | None = None
+        follow(viewer)
+
+        inside = QWidget()
+        self.column = QVBoxLayout(inside)
+        self.column.addWidget(_text_label(intro))
+        self.form = FormWidget(kind)
+        self.column.addWidget(self.form)
+        self.run_button = QPushButton(run_text)
+        self.copy_button = QPushButton("Copy as Python")
+        self.reset_button = QPushButton("Reset")
+        self.copy_button.setToolTip("Put a script that does the same on the clipboard.")
+        self.reset_button.setToolTip("Fill in the defaults.")
+        self.run_button.clicked.connect(self.run_or_cancel)
+        self.copy_button.clicked.connect(self.copy_script)
+        self.reset_button.clicked.connect(self.form.reset)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.run_button, 2)
+        buttons.addWidget(self.copy_button, 1)
+        buttons.addWidget(self.reset_button, 0)
+        self.column.addLayout(buttons)
+        self.progress = QProgressBar()
+        self.progress.setVisible(False)
+        self.column.addWidget(self.progress)
+        self.message = _text_label("")
+        self.column.addWidget(self.message)
+        self.column.addStretch(1)
+
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
+        scroll.setWidget(inside)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scroll)
+        self.setMinimumWidth(320)
+        self.form.restore()
+
+    # What a dock has to say.
+
+    def prepare(self) -> tuple[Compute, Callable[[Any], str]]:
+        """Read the form: a computation, and what to do with what it returns.
+
+        Returns
+        -------
+        compute : callable
+            Takes the core's callback and cancel token; runs beside the window.
+        apply : callable
+            Takes the result, changes the viewer, returns a text for the dock.
+
+        Raises
+        ------
+        DsfunetError
+            If something is missing; the text is shown.
+        """
+        raise NotImplementedError
+
+    def script(self) -> tuple[str, ...]:
+        """Python that does what the button does."""
+        raise NotImplementedError
+
+    # Running.
+
+    @property
+    def running(self) -> bool:
+        """Whether a computation is under way."""
+        return self.worker is not None
+
+    def run_or_cancel(self) -> None:
+        """Start, or ask what is running to stop."""
+        if self.worker is not None:
+            self.run_button.setText("Cancelling…")
+            self.run_button.setEnabled(False)
+            self.worker.quit()
+            return
+        try:
+            compute, self._apply = self.prepare()
+        except DsfunetError as error:
+            self.show_error(str(error))
+            return
+        self.message.setText("")
+        worker = CoreWorker(compute)
+        worker.signals.progressed.connect(self._progressed)
+        worker.signals.returned.connect(self._returned)
+        worker.signals.errored.connect(self._errored)
+        worker.signals.warned.connect(self._warned)
+        worker.signals.finished.connect(self._finished)
+        self.destroyed.connect(worker.quit)
+        self.worker = worker
+        self.run_button.setText("Cancel")
+        self.progress.setRange(0, 0)
+        self.progress.setFormat("")
+        self.progress.setVisible(True)
+        worker.start()
+
+    def _progressed(self, step: int, total: int, message: str) -> None:
+        self.progress.setRange(0, max(total, 0))
+        self.progress.setValue(step)
+        self.progress.setFormat("%p %")
+        if self.worker is not None and not self.worker.abort_requested:
+            self.message.setText(message)
+
+    def _returned(self, result: Any) -> None:
+        if self._apply is None:
+            return
+        try:
+            text = self._apply(result)
+        except Exception as error:  # a slot has nobody to raise to
+            self._errored(error)
+            return
+        self.form.store()
+        self.message.setText(text)
+
+    def _errored(self, error: Exception) -> None:
+        if isinstance(error, CancelledError):
+            return
+        if isinstance(error, DsfunetError):
+            self.show_error(str(error))
+            return
+        _LOG.error("%s failed", type(self).__name__, exc_info=error)
+        self.show_error(
+            f"{type(error).__name__}: {error}. This is a fault of the program; nothing was "
+            "changed. 'Copy as Python' gives a script that shows it."
+        )
+
+    def _warned(self, warning: tuple[Any, ...]) -> None:
+        _LOG.warning("%s", warning[0])
+
+    def _finished(self) -> None:
+        worker, self.worker = self.worker, None
+        if worker is not None and worker.abort_requested:
+            self.message.setText("Cancelled; nothing was changed.")
+        self.run_button.setText(self.run_text)
+        self.run_button.setEnabled(True)
+        self.progress.setVisible(False)
+
+    # Texts.
+
+    def show_error(self, text: str) -> None:
+        """Show what went wrong."""
+        escaped = text.replace("&", "&amp;").replace("<", "&lt;")
+        self.message.setText(f'<span style="color: #e8705f">{escaped}</span>')
+
+    def copy_script(self) -> None:
+        """Put the script on the clipboard."""
+        try:
+            text = python_text(self.script())
+        except DsfunetError as error:
+            self.show_error(str(error))
+            return
+        clipboard = QApplication.clipboard()
+        assert clipboard is not None
+        clipboard.setText(text)
+        self.message.setText("The script is on the clipboard.")
+
+
+def _text_label(text: str) -> QLabel:
+    label = QLabel(text)
+    label.setWordWrap(True)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    return label

@@ -1,0 +1,127 @@
+"""Dock that takes a plane apart into form factor and short-range order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtWidgets import QCheckBox, QLineEdit
+
+from dsfunet_core.errors import ParameterError
+from dsfunet_core.factorization.result import Factorization
+from dsfunet_core.plane import ReciprocalPlane, ReciprocalVolume
+from napari_dsfunet.forms import FactorizeForm, SliceForm
+from napari_dsfunet.layers import core_object, factorization_layers, plane_layer, script_of
+from napari_dsfunet.placing import add_above, side_by_side
+from napari_dsfunet.widgets.dock import Dock
+from napari_dsfunet.widgets.layer_choice import LayerChoice
+from napari_dsfunet.workers import Compute
+
+__all__ = ["Factorize"]
+
+
+class Factorize(Dock):
+    """Factorize a plane: I_D = I_FF · I_SRO.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        Where planes and volumes are and results go.
+    """
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__(
+            napari_viewer,
+            FactorizeForm,
+            "Take a plane apart: measured = form factor × short-range order.",
+            "Factorize",
+        )
+        self.sources = LayerChoice(
+            self.viewer,
+            lambda layer: isinstance(core_object(layer), ReciprocalPlane | ReciprocalVolume),
+        )
+        self.plane_text = QLineEdit(SliceForm().plane)
+        self.plane_text.setToolTip("Plane to cut out of a volume: hk1, h0l, hhl, hk0.5, …")
+        self.tile = QCheckBox("Show the maps side by side")
+        self.tile.setChecked(True)
+        self.form.lines.insertRow(0, "Plane or volume", self.sources)
+        self.form.lines.insertRow(1, "Plane of volume", self.plane_text)
+        self.form.lines.addRow("", self.tile)
+        self.sources.currentIndexChanged.connect(self._source_changed)
+        self._source_changed()
+
+    def prepare(self) -> tuple[Compute, Callable[[Any], str]]:
+        """Read the form; see :meth:`Dock.prepare`."""
+        layer, source = self._source()
+        form: FactorizeForm = self.form.value()
+        cut = SliceForm(plane=self.plane_text.text())
+        script = self.script()
+        tile = self.tile.isChecked()
+
+        def compute(callback: Any, cancel: Any) -> tuple[ReciprocalPlane, Factorization]:
+            plane = cut.compute(source) if isinstance(source, ReciprocalVolume) else source
+            return plane, form.compute(plane, callback, cancel)
+
+        def apply(found: tuple[ReciprocalPlane, Factorization]) -> str:
+            plane, result = found
+            new = factorization_layers(result, script)
+            if isinstance(source, ReciprocalVolume):
+                lines = (*script_of(layer), *cut.script()) if script else ()
+                new.insert(0, plane_layer(plane, lines))
+            kept = any(layer is other for other in self.viewer.layers)
+            added = add_above(self.viewer, new, layer)
+            if tile:
+                planes = [] if isinstance(source, ReciprocalVolume) or not kept else [layer]
+                side_by_side(self.viewer, [*planes, *added])
+            text = explain(result)
+            return (
+                text if kept else text + "<br><br>The layer it came from was removed meanwhile."
+            )
+
+        return compute, apply
+
+    def script(self) -> tuple[str, ...]:
+        """Python that factorizes; see :meth:`Dock.script`."""
+        layer, source = self._source()
+        known = script_of(layer)
+        if not known:
+            return ()
+        if isinstance(source, ReciprocalVolume):
+            known = (*known, *SliceForm(plane=self.plane_text.text()).script())
+        return (*known, *self.form.value().script())
+
+    def _source(self) -> tuple[Any, ReciprocalPlane | ReciprocalVolume]:
+        layer = self.sources.layer()
+        if layer is None:
+            raise ParameterError(
+                "There is nothing to factorize. Open a reconstruction or a sample, or cut a "
+                "plane with Plugins > Diffuse Scattering > Slice plane."
+            )
+        source = core_object(layer)
+        assert isinstance(source, ReciprocalPlane | ReciprocalVolume)
+        return layer, source
+
+    def _source_changed(self, *_: Any) -> None:
+        layer = self.sources.layer()
+        volume = layer is not None and isinstance(core_object(layer), ReciprocalVolume)
+        self.form.lines.setRowVisible(self.plane_text, volume)
+
+
+def explain(result: Factorization) -> str:
+    """R factor, what was chosen and why, in words.
+
+    Parameters
+    ----------
+    result : Factorization
+        What was found.
+    """
+    from dsfunet_core.explain import explain_choices, summarize
+
+    lines = [f"<b>{_html(summarize(result))}</b>"]
+    for choice in explain_choices(result):
+        lines.append(f"<b>{_html(choice.what)}: {_html(choice.value)}.</b> {_html(choice.why)}")
+    return "<br>".join(lines)
+
+
+def _html(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;")

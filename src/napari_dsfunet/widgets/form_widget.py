@@ -1,0 +1,170 @@
+"""Widgets for a form's fields, filled with the form's defaults."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, fields
+from typing import Any
+
+from qtpy.QtCore import QSettings, Signal
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QLineEdit,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QCollapsible
+
+from napari_dsfunet.forms import Form, from_stored
+
+__all__ = ["FormWidget"]
+
+
+class FormWidget(QWidget):
+    """One line a field; advanced ones folded away.
+
+    Parameters
+    ----------
+    kind : type
+        Which form.
+    """
+
+    changed = Signal()
+
+    def __init__(self, kind: type[Form]) -> None:
+        super().__init__()
+        self.kind = kind
+        self.editors: dict[str, QWidget] = {}
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        self.lines = _form_layout()
+        layout.addLayout(self.lines)
+        advanced = _form_layout()
+        for entry in fields(kind):
+            editor = _editor(entry.default, entry.metadata)
+            editor.setToolTip(entry.metadata["tip"])
+            _signal(editor).connect(self._changed)
+            self.editors[entry.name] = editor
+            lines = advanced if entry.metadata.get("advanced") else self.lines
+            if isinstance(editor, QCheckBox):
+                editor.setText(entry.metadata["label"])
+                lines.addRow("", editor)
+            else:
+                lines.addRow(entry.metadata["label"], editor)
+        if advanced.rowCount():
+            folded = QCollapsible("Advanced")
+            inside = QWidget()
+            inside.setLayout(advanced)
+            folded.addWidget(inside)
+            layout.addWidget(folded)
+
+    def value(self) -> Any:
+        """The form as it is filled in."""
+        return self.kind(**{name: _read(editor) for name, editor in self.editors.items()})
+
+    def set_value(self, form: Form) -> None:
+        """Fill the widgets with a form.
+
+        Parameters
+        ----------
+        form : Form
+            Of this widget's kind.
+        """
+        for name, value in asdict(form).items():
+            _write(self.editors[name], value)
+
+    def reset(self) -> None:
+        """Back to the defaults."""
+        self.set_value(self.kind())
+        self.store()
+
+    def store(self) -> None:
+        """Keep what is filled in for the next session."""
+        settings = _settings()
+        settings.setValue(self.kind.__name__, json.dumps(asdict(self.value())))
+        settings.sync()
+
+    def restore(self) -> None:
+        """Fill in what was kept in the last session, as far as it still fits."""
+        text = _settings().value(self.kind.__name__, "{}")
+        try:
+            stored = json.loads(str(text))
+        except json.JSONDecodeError:
+            return
+        if isinstance(stored, dict):
+            self.set_value(from_stored(self.kind, stored))
+
+    def _changed(self, *_: Any) -> None:
+        self.changed.emit()
+
+
+def _settings() -> QSettings:
+    return QSettings(QSettings.Format.IniFormat, QSettings.Scope.UserScope, "napari-dsfunet")
+
+
+def _form_layout() -> QFormLayout:
+    lines = QFormLayout()
+    lines.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    lines.setContentsMargins(0, 0, 0, 0)
+    return lines
+
+
+def _editor(default: Any, limits: Any) -> QWidget:
+    if isinstance(default, bool):
+        box = QCheckBox()
+        box.setChecked(default)
+        return box
+    if isinstance(default, str) and "choices" in limits:
+        choice = QComboBox()
+        for value, text in limits["choices"].items():
+            choice.addItem(text, value)
+        choice.setCurrentIndex(choice.findData(default))
+        return choice
+    if isinstance(default, str):
+        return QLineEdit(default)
+    spin: Any = QSpinBox() if isinstance(default, int) else QDoubleSpinBox()
+    if isinstance(default, float):
+        spin.setDecimals(limits.get("decimals", 2))
+    spin.setRange(limits.get("low", 0), limits["high"])
+    spin.setSingleStep(limits.get("step", 1))
+    spin.setSuffix(limits.get("unit", ""))
+    spin.setSpecialValueText(limits.get("special", ""))
+    spin.setValue(default)
+    return spin
+
+
+def _signal(editor: Any) -> Any:
+    if isinstance(editor, QCheckBox):
+        return editor.toggled
+    if isinstance(editor, QComboBox):
+        return editor.currentIndexChanged
+    return editor.textChanged if isinstance(editor, QLineEdit) else editor.valueChanged
+
+
+def _read(editor: Any) -> Any:
+    if isinstance(editor, QCheckBox):
+        return editor.isChecked()
+    if isinstance(editor, QComboBox):
+        return editor.currentData()
+    if isinstance(editor, QLineEdit):
+        return editor.text()
+    # What was typed with few decimals comes back with their rounding, not with more.
+    value = editor.value()
+    return round(value, editor.decimals()) if isinstance(value, float) else value
+
+
+def _write(editor: Any, value: Any) -> None:
+    if isinstance(editor, QCheckBox):
+        editor.setChecked(value)
+    elif isinstance(editor, QComboBox):
+        index = editor.findData(value)
+        if index >= 0:
+            editor.setCurrentIndex(index)
+    elif isinstance(editor, QLineEdit):
+        editor.setText(value)
+    else:
+        editor.setValue(value)

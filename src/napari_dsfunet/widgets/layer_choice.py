@@ -1,0 +1,72 @@
+"""Box to choose one of the viewer's layers, kept up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import QComboBox, QSizePolicy, QWidget
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+
+__all__ = ["LayerChoice"]
+
+
+class LayerChoice(QComboBox):
+    """Layers that a dock can work on.
+
+    The choice stays with its layer when that is renamed or moved; when it is deleted, the
+    box falls back to another one. A new layer that fits becomes the choice.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Whose layers.
+    accepts : callable
+        Whether a layer is offered.
+    parent : QWidget, optional
+        Parent.
+    """
+
+    def __init__(
+        self, viewer: Any, accepts: Callable[[Layer], bool], parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._viewer, self._accepts = viewer, accepts
+        self._offered: list[Layer] = []
+        self.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.setMinimumContentsLength(12)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        for event in ("inserted", "removed", "reordered", "renamed"):
+            getattr(viewer.layers.events, event).connect(self.refresh)
+        self.refresh()
+
+    def layer(self) -> Layer | None:
+        """The chosen layer, if there is one."""
+        index = self.currentIndex()
+        return self._offered[index] if 0 <= index < len(self._offered) else None
+
+    def choose(self, layer: Layer) -> None:
+        """Choose a layer, if it is offered."""
+        if any(layer is other for other in self._offered):
+            self.setCurrentIndex([layer is other for other in self._offered].index(True))
+
+    def refresh(self, event: Any = None) -> None:
+        """Offer what the viewer holds now, the topmost layer first."""
+        chosen = self.layer()
+        before = self._offered
+        offered = [x for x in reversed(list(self._viewer.layers)) if self._accepts(x)]
+        new = [x for x in offered if not any(x is other for other in before)]
+        if new:
+            chosen = new[0]
+        self._offered = offered
+        index = next((i for i, x in enumerate(offered) if x is chosen), 0 if offered else -1)
+        self.blockSignals(True)
+        self.clear()
+        self.addItems([x.name for x in offered])
+        self.setCurrentIndex(index)
+        self.blockSignals(False)
+        self.currentIndexChanged.emit(index)
