@@ -111,7 +111,7 @@ def test_misshapen_singular_and_pickled_sets_are_refused(tmp_path, small_set):
     (tmp_path / "d.npz").write_bytes(b"not a zip file")
     with pytest.raises(FileFormatError, match="cannot be read"):
         read_set(tmp_path / "d.npz")
-    with pytest.raises(FileFormatError, match="no file"):
+    with pytest.raises(FileFormatError, match="does not exist"):
         read_set(tmp_path / "e.npz")
     with pytest.raises(ParameterError, match="method"):
         evaluate_set(small_set, method="guess")

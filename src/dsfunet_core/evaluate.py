@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dsfunet_core.errors import FileFormatError, ParameterError
-from dsfunet_core.factorization import METHODS
+from dsfunet_core.factorization import METHODS, check_device
+from dsfunet_core.io.files import existing_file, replacing
 from dsfunet_core.metrics import mean_squared_error, summary
 
 if TYPE_CHECKING:
@@ -71,9 +72,7 @@ def read_set(path: str | Path) -> EvaluationSet:
     FileFormatError
         If the file is not such a set: the text names what is missing or misshapen.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileFormatError(f"there is no file {path}; give the path of an .npz set.")
+    path = existing_file(path)
     try:
         with np.load(path, allow_pickle=False) as file:
             missing = [key for key in _KEYS if key not in file.files]
@@ -138,19 +137,15 @@ def write_set(path: str | Path, planes: EvaluationSet) -> None:
     ParameterError
         If the file exists.
     """
-    path = Path(path)
-    if path.exists():
-        raise ParameterError(f"{path} exists; choose another name or remove it first.")
-    temporary = path.with_name(path.name + ".part.npz")
-    np.savez_compressed(
-        temporary,
-        intensity=planes.intensity.astype(np.float32),
-        valid=planes.valid,
-        form_factor=planes.form_factor.astype(np.float32),
-        sro=planes.sro.astype(np.float32),
-        basis=planes.basis,
-    )
-    temporary.rename(path)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(
+            file,
+            intensity=planes.intensity.astype(np.float32),
+            valid=planes.valid,
+            form_factor=planes.form_factor.astype(np.float32),
+            sro=planes.sro.astype(np.float32),
+            basis=planes.basis,
+        )
 
 
 def evaluate_set(
@@ -195,6 +190,7 @@ def evaluate_set(
         )
     if batch_size < 1:
         raise ParameterError(f"batch_size = {batch_size}; give at least 1.")
+    check_device(device)
     from dsfunet_core.factorization.lattice import factorize_arrays
     from dsfunet_core.factorization.plane_data import PlaneData
 

@@ -136,6 +136,7 @@ class Follower:
     def __init__(self, viewer: ViewerModel) -> None:
         self.viewer = viewer
         self._busy = False
+        self._written = ""
         # napari's own listeners come first: it slices once with the affine of the view
         # before, warns about that, and slices again with the right one.
         warnings.filterwarnings(
@@ -149,13 +150,19 @@ class Follower:
         self._update()
 
     def mouse_moved(self, viewer: Any, event: Any = None) -> None:
-        """Show *hkl* and |Q| under the cursor in the status bar's right half."""
+        """Show *hkl* and |Q| under the cursor in the canvas's lower left corner."""
         layer = self.viewer.layers.selection.active
-        if layer is None or entry(layer) is None or self.viewer.dims.ndisplay == 3:
-            return
-        text = read_out(layer, self.viewer.cursor.position)
-        if layer.help != text:
-            layer.help = text
+        text = ""
+        if layer is not None and self.viewer.dims.ndisplay == 2:
+            text = read_out(layer, self.viewer.cursor.position)
+        overlay = self.viewer.canvas.overlays.text
+        if overlay.text not in ("", self._written):
+            return  # somebody else writes there
+        if text and not self._written:
+            overlay.position = "bottom_left"
+        if text != overlay.text:
+            self._written = overlay.text = text
+            overlay.visible = bool(text)
 
     def _inserted(self, event: Any) -> None:
         layer = event.value

@@ -88,10 +88,19 @@ def test_hkl_under_the_cursor(triclinic: ReciprocalVolume, order: tuple[int, int
     np.testing.assert_allclose(hkl_at(layer, position), expected, atol=1e-9)
     q = np.linalg.norm(q_matrix(triclinic.cell) @ expected)
     assert f"|Q| = {q:.3f} Å⁻¹" in read_out(layer, position)
-    # Follows the mouse by the status bar's right half.
+    # Follows the mouse in a corner of the canvas.
     viewer.cursor.position = position
     follow(viewer).mouse_moved(viewer)
-    assert layer.help.startswith("hkl = (")
+    overlay = viewer.canvas.overlays.text
+    assert overlay.visible
+    assert overlay.text.startswith("hkl = (")
+    viewer.cursor.position = (100, 100, 100)
+    follow(viewer).mouse_moved(viewer)
+    assert not overlay.visible
+    overlay.text = "somebody's own"
+    viewer.cursor.position = position
+    follow(viewer).mouse_moved(viewer)
+    assert overlay.text == "somebody's own"
 
 
 def test_in_three_dimensions_everything_is_true(triclinic: ReciprocalVolume) -> None:

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from dsfunet_core.cli.console import OverwriteOption, check_writable, progress, say, to_plain
-from dsfunet_core.errors import ParameterError
 
 __all__ = ["evaluate"]
 
@@ -39,7 +38,6 @@ def evaluate(
     from dsfunet_core.evaluate import evaluate_set
 
     check_writable(json, overwrite)
-    _check_device(device)
     with progress("reading the set") as callback:
         figures = evaluate_set(
             file, method=method, batch_size=batch_size, device=device, callback=callback
@@ -60,20 +58,6 @@ def _write(path: Path, figures: dict[str, Any], overwrite: bool) -> None:
         temporary.write_text(dumps(to_plain(figures), indent=2) + "\n", encoding="utf-8")
 
 
-def _check_device(device: str | None) -> None:
-    if device is None:
-        return
-    import torch
-
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ParameterError(
-            f"--device {device} cannot be used here ({reason}). Leave it out to use the CPU."
-        ) from error
-
-
 def _print(figures: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -83,10 +67,10 @@ def _print(figures: dict[str, Any]) -> None:
     statistics = list(next(iter(figures["mse"].values())))
     for statistic in statistics:
         table.add_column(statistic, justify="right")
-    for scale, title in (("mse", ""), ("mse_sqrt", " of √I")):
-        for quantity, values in figures.get(scale, {}).items():
-            numbers = [f"{values[s]:.3g}" for s in statistics]
-            table.add_row(quantity.replace("_", " ") + title, *numbers)
+    for quantity, values in figures["mse"].items():
+        name, root, _ = quantity.partition("_sqrt")
+        numbers = [f"{values[s]:.3g}" for s in statistics]
+        table.add_row(name.replace("_", " ") + (" of √I" if root else ""), *numbers)
     console = Console()
     console.print(table, markup=False)
     planes = "1 plane" if figures["n"] == 1 else f"{figures['n']} planes"

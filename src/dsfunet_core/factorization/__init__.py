@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from dsfunet_core.plane import ReciprocalPlane
 
-__all__ = ["METHODS", "Factorization", "SroCoefficients", "factorize"]
+__all__ = ["METHODS", "Factorization", "SroCoefficients", "check_device", "factorize"]
 
 #: Methods that :func:`factorize` knows.
 METHODS = ("lattice",)
@@ -102,7 +102,7 @@ def factorize(
     # torch is imported only now, so that reading and slicing stay quick.
     from dsfunet_core.factorization.lattice import factorize_arrays
 
-    _check_device(device)
+    check_device(device)
     lattice = plane.lattice
     data = _plane_data(plane)
     _check_resolved(lattice.direct_basis, plane.shape, order)
@@ -130,8 +130,19 @@ def factorize(
     )
 
 
-def _check_device(device: str | None) -> None:
-    """Refuse a torch device that is not there or has no double precision."""
+def check_device(device: str | None) -> None:
+    """Refuse a torch device that is not there or has no double precision.
+
+    Parameters
+    ----------
+    device : str or None
+        ``"cpu"``, ``"cuda"``, ``"cuda:1"``; None is the CPU.
+
+    Raises
+    ------
+    ParameterError
+        With what to use instead.
+    """
     import torch
 
     if device is None or device == "cpu":
@@ -142,10 +153,12 @@ def _check_device(device: str | None) -> None:
             f'device = {device!r}; give "cpu" or "cuda". Other devices lack the double '
             "precision that the solver needs."
         )
-    if not torch.cuda.is_available():
+    number = device.partition(":")[2] or "0"
+    if not number.isdigit() or int(number) >= torch.cuda.device_count():
         raise ParameterError(
-            f"device = {device!r}, but torch sees no CUDA device here (torch "
-            f'{torch.__version__}). Use device="cpu", or install a CUDA build of torch.'
+            f"device = {device!r}, but torch {torch.__version__} sees "
+            f'{torch.cuda.device_count()} CUDA devices here. Use "cpu", or install a CUDA '
+            "build of torch."
         )
 
 

@@ -74,7 +74,8 @@ def replacing(path: str | os.PathLike[str], *, overwrite: bool = False) -> Itera
 def _refuse(target: Path, overwrite: bool) -> None:
     if target.is_dir():
         raise ParameterError(f"path={str(target)!r} is a folder; add a file name to it.")
-    if target.exists() and not overwrite:
+    # An empty file is a name somebody reserved; there is nothing in it to lose.
+    if target.exists() and target.stat().st_size and not overwrite:
         raise ParameterError(
             f"path={str(target)!r} exists already and is not replaced unless asked: "
             "choose another name, or pass overwrite=True."

@@ -28,7 +28,7 @@ class FitCanvas(QWidget):
         self._canvas: Any = None
         self._pending: SroRefinement | None = None
         QVBoxLayout(self).setContentsMargins(0, 0, 0, 0)
-        self.setMinimumHeight(310)
+        self.setFixedHeight(340)
 
     def show_fit(self, fit: SroRefinement) -> None:
         """Draw a fit, as soon as the dock is seen.

@@ -56,7 +56,6 @@ class SroFit(Dock):
         for widget in (self.table, self.export_button, self.canvas):
             self.column.insertWidget(self.column.count() - 1, widget)
             widget.setVisible(False)
-        self.setMinimumWidth(380)
 
     def prepare(self) -> tuple[Compute, Callable[[Any], str]]:
         """Read the form; see :meth:`Dock.prepare`."""
@@ -127,7 +126,7 @@ def _table() -> QTableWidget:
     table = QTableWidget(0, len(COLUMNS))
     table.setHorizontalHeaderLabels(COLUMNS)
     table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-    table.setMinimumHeight(160)
+    table.setMinimumHeight(150)
     rows, columns = table.verticalHeader(), table.horizontalHeader()
     assert rows is not None
     assert columns is not None
