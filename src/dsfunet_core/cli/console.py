@@ -150,7 +150,7 @@ def check_writable(path: Path | None, overwrite: bool) -> None:
             f"the folder {target.parent} of {target.name} is missing; make it first, or choose "
             "another."
         )
-    if target.exists() and not overwrite:
+    if target.exists() and target.stat().st_size and not overwrite:
         raise ParameterError(
             f"{target} exists already; choose another name, or pass --overwrite."
         )
