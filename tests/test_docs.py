@@ -30,7 +30,9 @@ def test_commands_and_options_exist():
     from dsfunet_core.cli import app
 
     command = get_command(app)
-    lines = [x for page in PAGES for block in blocks(page, "console") for x in block.split("\n")]
+    lines = [
+        x for page in PAGES for block in blocks(page, "console") for x in block.split("\n")
+    ]
     used = [line.split() for line in lines if line.startswith("dsfunet ")]
     assert len(used) >= 4
     for _, name, *arguments in used:
