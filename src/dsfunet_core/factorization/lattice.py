@@ -39,6 +39,9 @@ __all__ = ["LatticeSolution", "factorize_arrays"]
 EXTRAPOLATION_MISFIT = 1e-4
 #: Rounds of re-estimating the prior from the solution.
 PRIOR_ROUNDS = 2
+#: Places told apart along each edge of a reciprocal cell, and the fraction of the cells in
+#: which one must have been measured to count as seen.
+CELL_BINS, HARDLY = 20, 0.05
 #: Degree of the background polynomial along each axis, in total.
 BACKGROUND_DEGREE = 3
 #: Median ratio of the block variances to the model's from which the former count.
@@ -306,6 +309,7 @@ def _problem(
                 shape, order, tensor([p.basis for p in planes]), origin, real, spacing
             ),
             prior_variance=torch.empty(0),
+            unseen=tensor([_unseen(p) for p in planes]),
             variance=(
                 tensor([p.variance / s**2 for p, s in zip(planes, scale, strict=True)])
                 if has_variance
@@ -317,6 +321,18 @@ def _problem(
         ),
         scale,
     )
+
+
+def _unseen(plane: PlaneData) -> NDArray[np.bool_]:
+    """Pixels whose place in the reciprocal cell was hardly measured in any cell."""
+    rows, columns = np.indices(plane.valid.shape)
+    pixels = np.stack([rows.ravel() - plane.origin[0], columns.ravel() - plane.origin[1]])
+    place = (np.linalg.solve(plane.basis, pixels) + 0.5 / CELL_BINS) % 1
+    row, column = np.minimum((place * CELL_BINS).astype(int), CELL_BINS - 1)
+    bins = row * CELL_BINS + column
+    total = np.bincount(bins, minlength=CELL_BINS**2)
+    seen = np.bincount(bins, plane.valid.ravel(), minlength=CELL_BINS**2)
+    return (seen < HARDLY * total)[bins].reshape(plane.valid.shape)
 
 
 def _relative(observations: Any, valid: NDArray[np.bool_]) -> NDArray:

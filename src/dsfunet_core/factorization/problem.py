@@ -30,6 +30,8 @@ class Problem:
         Bases of H and S.
     prior_variance : Tensor, shape (batch, n_P)
         Prior variances of the coefficients of H.
+    unseen : Tensor, shape (batch, H, W)
+        1 where the same place of the reciprocal cell was hardly measured in any cell.
     variance : Tensor, shape (batch, H, W), optional
         Known variances. Without them the variance is taken proportional to the model,
         as for counts, with a scale estimated from the misfit.
@@ -47,6 +49,7 @@ class Problem:
     form_factor_basis: FormFactorBasis
     sro_basis: SroBasis
     prior_variance: Tensor
+    unseen: Tensor
     variance: Tensor | None = None
     observations: Tensor | None = None
     background_basis: Tensor | None = None

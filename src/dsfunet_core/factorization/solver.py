@@ -48,7 +48,7 @@ __all__ = [
 
 #: Halvings of a step that overshoots.
 MAX_HALVINGS = 8
-#: Standard deviation of a negative S, in any place of the cell, measured or not.
+#: Standard deviation of a negative S in places of the cell that nobody measured.
 NEGATIVE_SIGMA = 0.02
 #: Cycles before convergence is asked about; outliers are rejected from the second on.
 MIN_CYCLES = 2
@@ -225,7 +225,7 @@ def form_factor_step(
 
 @dataclass(frozen=True, eq=False)
 class _Target:
-    """What one cycle minimises: weighted residuals, prior, and no negative order."""
+    """What one cycle minimises: weighted residuals, prior, negative order in holes."""
 
     problem: Problem
     weights: Tensor
@@ -236,7 +236,7 @@ class _Target:
     @property
     def _negative_weight(self) -> Tensor:
         cells = self.problem.sro_basis.cells[:, None, None]
-        return 1 / (NEGATIVE_SIGMA**2 * cells)
+        return self.problem.unseen / (NEGATIVE_SIGMA**2 * cells)
 
     def value(self, unknowns: Unknowns, fields: Fields) -> Tensor:
         """Twice the negative log posterior, shape (batch,)."""
@@ -255,7 +255,7 @@ class _Target:
         residual = self.weights * (problem.intensity - fields.model)
         right = gradient(problem, fields, residual) / self.misfit[:, None]
         right -= self.precision * (unknowns.cat() - self.mean)
-        # An intensity is not negative, also where nobody looked.
+        # Where there are data, S is cut off at zero; elsewhere it must not get there.
         negative = (fields.s < 0) * self._negative_weight
         matrix[:, n : n + m, n : n + m] += problem.sro_basis.gram(negative)
         right[:, n : n + m] -= problem.sro_basis.analyze(negative * fields.s)

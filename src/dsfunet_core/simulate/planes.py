@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["SimulatedPlane", "add_counting_noise", "cartesian_grid", "random_plane"]
 
+#: Largest sum of the three absolute couplings.
+LARGEST_COUPLING = 0.6
+
 
 @dataclass(frozen=True, eq=False)
 class SimulatedPlane:
@@ -150,6 +153,16 @@ def _random_cell(
     return gemmi.UnitCell(a, b, c, alpha, beta, gamma)
 
 
+def _random_couplings(rng: np.random.Generator) -> NDArray[np.float64]:
+    """Ising couplings along a, b, c [kT] on the disordered side of the transition.
+
+    Beyond it (at ΣJ = 0.665 for equal couplings) there is long-range order, whose α do
+    not end within any box.
+    """
+    couplings = rng.uniform(-0.35, 0.35, size=3)
+    return couplings * min(1.0, LARGEST_COUPLING / np.abs(couplings).sum())
+
+
 def random_mask(rng: np.random.Generator, q: NDArray, axis: NDArray) -> NDArray[np.bool_]:
     """Dead zones of a random measurement that leave 50 to 95 % of a plane.
 
@@ -207,7 +220,7 @@ def random_plane(rng: np.random.Generator, *, size: int = 256) -> SimulatedPlane
     kind, mol_a, mol_b = _random_pair(rng)
     m_a = rng.uniform(0.1, 0.9)
     cell = _random_cell(rng, (mol_a, mol_b), m_a)
-    couplings = rng.uniform(-0.35, 0.35, size=3)
+    couplings = _random_couplings(rng)
     alpha = warren_cowley(monte_carlo_configuration(couplings, m_a, rng=rng))
     q_max = rng.uniform(6, 8)
     axis = int(rng.integers(3))
