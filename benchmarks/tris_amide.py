@@ -12,28 +12,12 @@ from rich.table import Table
 
 import dsfunet_core as ds
 from dsfunet_core.plane import ReciprocalPlane
-from dsfunet_core.sections import Section
-from dsfunet_core.simulate import Detector, measured_mask, tris_amide
-from dsfunet_core.simulate.planes import cartesian_grid
+from dsfunet_core.simulate import tris_amide
 
 #: Required: rms error of the 15 α noise-free and at 5 counts, and the range of the
 #: standard deviation of (estimate − truth)/σ over noise seeds.
 REQUIRED_RMS = {0.0: 0.0003, 5.0: 0.0015}
 REQUIRED_PULL = (0.7, 1.4)
-
-
-def benchmark_plane() -> tuple[ReciprocalPlane, np.ndarray]:
-    """The hk1 plane on 256 × 256 pixels to 6.2 Å⁻¹, and its noise-free intensity."""
-    section = Section.parse("hk1")
-    origin, steps = cartesian_grid(tris_amide.CELL, section, 256, 6.2)
-    blank = np.ones((256, 256))
-    plane = ReciprocalPlane(blank, blank > 0, tris_amide.CELL, origin, steps, name="hk1")
-    form_factor, sro = tris_amide.simulate(plane, debye_waller=0.03)
-    detector = Detector(wavelength=0.75, distance=150, beam=(20, 8), beam_stop=3)
-    valid = measured_mask(
-        plane.q(), detector, rotation=(0, 200), axis=np.array([0.3, 0.2, 1.0])
-    )
-    return plane.replace(valid=valid), form_factor * sro
 
 
 def estimate(plane: ReciprocalPlane) -> tuple[np.ndarray, np.ndarray]:
@@ -46,7 +30,7 @@ def estimate(plane: ReciprocalPlane) -> tuple[np.ndarray, np.ndarray]:
 
 def run(seeds: int, console: Console) -> dict[str, Any]:
     """Noise-free recovery, then ``seeds`` noise realisations at 5 counts per pixel."""
-    plane, intensity = benchmark_plane()
+    plane, intensity = tris_amide.benchmark_plane()
     truth = np.array(list(tris_amide.YELL_ALPHA.values()))
     started = time.perf_counter()
     alpha, _ = estimate(plane.replace(intensity=intensity))

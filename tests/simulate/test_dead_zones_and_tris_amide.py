@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from benchmark_plane import hk1_plane
 
 from dsfunet_core.plane import ReciprocalPlane
 from dsfunet_core.simulate import tris_amide
@@ -111,7 +110,7 @@ def test_idealised_methyl_hydrogens_are_tetrahedral():
 
 
 def test_form_factor_vanishes_on_hk0_and_has_the_laue_symmetry_on_hk1():
-    plane, _ = hk1_plane()
+    plane, _ = tris_amide.benchmark_plane()
     mol_a, mol_b = tris_amide.molecules()
 
     def contrast(level, indices):
@@ -137,7 +136,7 @@ def test_form_factor_vanishes_on_hk0_and_has_the_laue_symmetry_on_hk1():
 
 
 def test_published_order_is_usable():
-    plane, _ = hk1_plane()
+    plane, _ = tris_amide.benchmark_plane()
     _, sro = tris_amide.simulate(plane)
     assert sro.min() == pytest.approx(0.03, abs=0.01)
     assert sro.max() == pytest.approx(2.49, abs=0.01)

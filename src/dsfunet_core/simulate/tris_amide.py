@@ -11,8 +11,11 @@ import gemmi
 import numpy as np
 
 from dsfunet_core.plane import ReciprocalPlane
+from dsfunet_core.sections import Section
+from dsfunet_core.simulate.dead_zones import Detector, measured_mask
 from dsfunet_core.simulate.form_factors import molecular_form_factor
 from dsfunet_core.simulate.molecules import Molecule
+from dsfunet_core.simulate.planes import cartesian_grid
 from dsfunet_core.simulate.sro import plane_coefficients, sro_on_plane
 
 __all__ = [
@@ -21,6 +24,7 @@ __all__ = [
     "LAUE_CLASS",
     "YELL_ALPHA",
     "alpha_box",
+    "benchmark_plane",
     "molecules",
     "simulate",
 ]
@@ -176,3 +180,25 @@ def simulate(
         plane_coefficients(alpha_box(), lattice), lattice.basis, lattice.origin, plane.shape
     )
     return form_factor, sro
+
+
+def benchmark_plane() -> tuple[ReciprocalPlane, np.ndarray]:
+    """The plane of the benchmark: hk1, 256 × 256 pixels to 6.2 Å⁻¹, λ 0.75 Å.
+
+    Returns
+    -------
+    plane : ReciprocalPlane
+        With the dead zones of a rotation over 200°; its intensity is still to be set.
+    intensity : ndarray, shape (256, 256)
+        Noise-free, with D_w = 0.03 Å².
+    """
+    origin, steps = cartesian_grid(CELL, Section.parse("hk1"), 256, 6.2)
+    blank = np.ones((256, 256))
+    plane = ReciprocalPlane(blank, blank > 0, CELL, origin, steps, name="hk1")
+    form_factor, sro = simulate(plane)
+    detector = Detector(wavelength=0.75, distance=150, beam=(20, 8), beam_stop=3)
+    axis = np.array([0.3, 0.2, 1.0])
+    return (
+        plane.replace(valid=measured_mask(plane.q(), detector, rotation=(0, 200), axis=axis)),
+        form_factor * sro,
+    )
