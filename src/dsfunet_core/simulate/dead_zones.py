@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dsfunet_core.errors import ParameterError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -92,7 +94,19 @@ def measured_mask(
     -------
     ndarray of bool, shape (...)
         True where Q is measured at least once.
+
+    Raises
+    ------
+    ParameterError
+        If the scan ends before it begins, or the axis has no direction.
     """
+    if rotation[1] < rotation[0]:
+        raise ParameterError(
+            f"rotation = {rotation}: the last angle is below the first; give them in order, "
+            "in degrees."
+        )
+    if not np.any(axis):
+        raise ParameterError("axis is the zero vector; give the direction to turn about.")
     z = np.asarray(axis, float) / np.linalg.norm(axis)
     x = np.cross(z, np.eye(3)[np.argmin(np.abs(z))])
     x /= np.linalg.norm(x)

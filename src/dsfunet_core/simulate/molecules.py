@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Molecule", "random_molecule", "random_rotation"]
 
-#: Van der Waals radii [Å] of the elements the random molecules are made of (Bondi 1964).
-VAN_DER_WAALS = {"H": 1.20, "C": 1.70, "N": 1.55, "O": 1.52, "F": 1.47, "S": 1.80, "Cl": 1.75}
-
 
 @dataclass(frozen=True, eq=False)
 class Molecule:
@@ -45,6 +42,11 @@ class Molecule:
                 f"{len(self.elements)} elements but positions of shape "
                 f"{np.shape(self.positions)}; expected ({len(self.elements)}, 3) in Å."
             )
+        if self.b_iso is not None and np.shape(self.b_iso) != (len(self.elements),):
+            raise ParameterError(
+                f"{len(self.elements)} elements but b_iso of shape {np.shape(self.b_iso)}; "
+                "give one B in Å² an atom, or none at all."
+            )
 
     def transformed(self, matrix: NDArray, shift: NDArray | float = 0.0) -> Molecule:
         """Molecule with every position x replaced by matrix @ x + shift [Å]."""
@@ -67,7 +69,7 @@ def random_rotation(rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 def random_molecule(rng: np.random.Generator, n_heavy: int) -> Molecule:
-    """Grow a random organic-like molecule with its centre of mass at the origin.
+    """Grow a random organic-like molecule with the mean of its positions at the origin.
 
     Heavy atoms (C, N, O, now and then S, Cl, F) are added one bond at a time, 1.25
     to 1.55 Å from an earlier atom, at angles near 110–120° and no nearer than 2.1 Å

@@ -41,14 +41,16 @@ def _swap_sweeps() -> Any:
                 + couplings[2] * (spins[b0, b1, b2 - 1] + spins[b0, b1, (b2 + 1) % n2])
             )
             change = -(sb - sa) * (field_a - field_b)
-            # Swapped neighbours see each other, not themselves: put that back.
+            # Swapped neighbours see each other, not themselves: put that back. A ring of two
+            # sites ties them twice.
             d0, d1, d2 = abs(a0 - b0), abs(a1 - b1), abs(a2 - b2)
-            if d1 == 0 and d2 == 0 and (d0 == 1 or d0 == n0 - 1):
-                change += couplings[0] * (sb - sa) * (sb - sa)
-            elif d0 == 0 and d2 == 0 and (d1 == 1 or d1 == n1 - 1):
-                change += couplings[1] * (sb - sa) * (sb - sa)
-            elif d0 == 0 and d1 == 0 and (d2 == 1 or d2 == n2 - 1):
-                change += couplings[2] * (sb - sa) * (sb - sa)
+            squared = (sb - sa) * (sb - sa)
+            if d1 == 0 and d2 == 0:
+                change += couplings[0] * squared * ((d0 == 1) + (d0 == n0 - 1))
+            elif d0 == 0 and d2 == 0:
+                change += couplings[1] * squared * ((d1 == 1) + (d1 == n1 - 1))
+            elif d0 == 0 and d1 == 0:
+                change += couplings[2] * squared * ((d2 == 1) + (d2 == n2 - 1))
             if change <= 0 or rng.random() < np.exp(-change):
                 spins[a0, a1, a2], spins[b0, b1, b2] = sb, sa
 
@@ -85,12 +87,22 @@ def monte_carlo_configuration(
     -------
     ndarray of int8, shape (size, size, size)
         +1 where A sits, −1 where B sits.
+
+    Raises
+    ------
+    ParameterError
+        If there are not three couplings, or A or B would have no site.
     """
+    if np.shape(couplings) != (3,):
+        raise ParameterError(
+            f"couplings has shape {np.shape(couplings)}; three values were expected, for "
+            "neighbours along a, b and c."
+        )
     n_a = round(concentration * size**3)
     if not 0 < n_a < size**3:
         raise ParameterError(
-            f"concentration = {concentration}: both A and B must be present; give a "
-            "value between 0 and 1."
+            f"concentration = {concentration} of {size**3} sites: both A and B must be "
+            "present; give a value between 0 and 1, or a larger size."
         )
     flat = np.full(size**3, -1, np.int8)
     flat[:n_a] = 1
@@ -113,7 +125,20 @@ def warren_cowley(configuration: NDArray, reach: int = 5) -> NDArray[np.float64]
     -------
     ndarray, shape (2·reach + 1,) * 3
         α_uvw at index (u + reach, v + reach, w + reach); α_000 = 1.
+
+    Raises
+    ------
+    ParameterError
+        If every site is alike, or the configuration is so small that two of the vectors
+        are one and the same in it.
     """
+    if 2 * reach + 1 > min(configuration.shape):
+        raise ParameterError(
+            f"reach = {reach} in a configuration of {configuration.shape} cells: at least "
+            f"{2 * reach + 1} along each edge are needed, or vectors repeat."
+        )
+    if np.ptp(configuration) == 0:
+        raise ParameterError("every site of the configuration is alike: there is no order.")
     deviation = configuration - configuration.mean()
     power = np.abs(np.fft.fftn(deviation)) ** 2
     correlation = np.fft.ifftn(power).real

@@ -20,6 +20,7 @@ from dsfunet_core.simulate.sro import plane_coefficients, sro_on_plane
 
 __all__ = [
     "CELL",
+    "DIVISION_ALPHA",
     "DSFU_NET_ALPHA",
     "LAUE_CLASS",
     "YELL_ALPHA",
