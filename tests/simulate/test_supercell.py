@@ -4,7 +4,6 @@ import gemmi
 import numpy as np
 import pytest
 
-from dsfunet_core.lattice import q_matrix
 from dsfunet_core.plane import ReciprocalPlane
 from dsfunet_core.simulate.form_factors import atomic_form_factor, molecular_form_factor
 from dsfunet_core.simulate.molecules import Molecule, random_molecule
