@@ -11,7 +11,7 @@ from dsfunet_core.errors import ParameterError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["mean_squared_error", "scaled", "summary"]
+__all__ = ["mean_squared_error", "root_scaled", "scaled", "summary"]
 
 
 def scaled(image: NDArray) -> NDArray[np.float64]:
@@ -32,6 +32,40 @@ def scaled(image: NDArray) -> NDArray[np.float64]:
     if high == low:
         return np.full(image.shape, -1.0)
     return 2 * (image - low) / (high - low) - 1
+
+
+def root_scaled(
+    image: NDArray, valid: NDArray[np.bool_] | None = None, *, from_zero: bool = False
+) -> NDArray[np.float32]:
+    """Square root of an intensity scaled to [−1, 1], as the networks see it.
+
+    Step (6) of section 2.1 of the paper: the root brings out weak features, and each image
+    is scaled by itself.
+
+    Parameters
+    ----------
+    image : ndarray
+        Linear intensity; negative values count as 0.
+    valid : ndarray of bool, same shape, optional
+        Measured pixels: the scale is theirs, and all others become −1.
+    from_zero : bool
+        −1 stands for intensity 0 instead of the smallest one: factors scaled so still
+        multiply to the scattering.
+
+    Returns
+    -------
+    ndarray of float32
+        Same shape; a constant image becomes −1 throughout (1 from zero, unless it is 0).
+    """
+    root = np.sqrt(np.maximum(np.asarray(image), 0)).astype(np.float32)
+    seen = root if valid is None else root[valid]
+    if not seen.size:
+        return np.full(root.shape, -1, np.float32)
+    low, high = (0.0 if from_zero else float(seen.min())), float(seen.max())
+    if high <= low:
+        return np.full(root.shape, -1, np.float32)
+    result = (root - np.float32(low)) * np.float32(2 / (high - low)) - np.float32(1)
+    return result if valid is None else np.where(valid, result, np.float32(-1))
 
 
 def mean_squared_error(

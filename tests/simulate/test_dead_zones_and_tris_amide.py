@@ -7,6 +7,7 @@ from dsfunet_core.plane import ReciprocalPlane
 from dsfunet_core.simulate import tris_amide
 from dsfunet_core.simulate.dead_zones import Detector, measured_mask
 from dsfunet_core.simulate.form_factors import molecular_form_factor
+from dsfunet_core.simulate.sro import alpha_box
 
 
 def turned_about(axis, angle, vectors):
@@ -140,6 +141,6 @@ def test_published_order_is_usable():
     _, sro = tris_amide.simulate(plane)
     assert sro.min() == pytest.approx(0.03, abs=0.01)
     assert sro.max() == pytest.approx(2.49, abs=0.01)
-    box = tris_amide.alpha_box()
+    box = alpha_box(tris_amide.YELL_ALPHA, "6/m")
     assert np.count_nonzero(box) == 1 + 15 * 6
     np.testing.assert_array_equal(box, box[::-1, ::-1, ::-1])

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from dsfunet_core.errors import ParameterError
-from dsfunet_core.simulate.sro import monte_carlo_configuration, warren_cowley
+from dsfunet_core.simulate.monte_carlo import monte_carlo_configuration
+from dsfunet_core.simulate.sro import warren_cowley
 
 
 def energy(spins, couplings):

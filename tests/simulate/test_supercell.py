@@ -7,8 +7,8 @@ import pytest
 from dsfunet_core.plane import ReciprocalPlane
 from dsfunet_core.simulate.form_factors import atomic_form_factor, molecular_form_factor
 from dsfunet_core.simulate.molecules import Molecule, random_molecule
+from dsfunet_core.simulate.monte_carlo import monte_carlo_configuration
 from dsfunet_core.simulate.sro import (
-    monte_carlo_configuration,
     plane_coefficients,
     sro_on_plane,
     warren_cowley,

@@ -2,22 +2,83 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dsfunet_core.errors import ParameterError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Detector", "measured_mask"]
+__all__ = [
+    "ALUMINIUM_RINGS",
+    "DETECTORS",
+    "HELD_OUT_DETECTORS",
+    "ICE_RINGS",
+    "Detector",
+    "measured_mask",
+    "powder_rings",
+    "random_measurement",
+]
+
+
+def _modular(
+    modules: tuple[int, int], pixels: tuple[int, int], gaps: tuple[int, int], size: float
+) -> dict[str, Any]:
+    return {
+        "modules": modules,
+        "module_pixels": pixels,
+        "gap_pixels": gaps,
+        "pixel_size": size,
+    }
+
+
+def _pilatus(slow: int, fast: int) -> dict[str, Any]:
+    return _modular((slow, fast), (195, 487), (17, 7), 0.172)
+
+
+def _eiger(slow: int, fast: int) -> dict[str, Any]:
+    return _modular((slow, fast), (514, 1030), (37, 10), 0.075)
+
+
+def _eiger2(slow: int, fast: int) -> dict[str, Any]:
+    return _modular((slow, fast), (512, 1028), (38, 12), 0.075)
+
+
+#: Geometry of detectors: modules, pixels of a module, gaps [pixels], pixel [mm].
+DETECTORS: dict[str, dict[str, Any]] = {
+    "PILATUS 300K": _pilatus(3, 1),
+    "PILATUS 1M": _pilatus(5, 2),
+    "PILATUS 2M": _pilatus(8, 3),
+    "PILATUS 6M": _pilatus(12, 5),
+    "EIGER 1M": _eiger(2, 1),
+    "EIGER 4M": _eiger(4, 2),
+    "EIGER 9M": _eiger(6, 3),
+    "EIGER 16M": _eiger(8, 4),
+    "EIGER2 1M": _eiger2(2, 1),
+    "EIGER2 4M": _eiger2(4, 2),
+    "EIGER2 9M": _eiger2(6, 3),
+    "EIGER2 16M": _eiger2(8, 4),
+    "MAR345": {**_modular((1, 1), (2300, 2300), (0, 0), 0.15), "radius": 172.5},
+}
+#: Drawn for validation planes only.
+HELD_OUT_DETECTORS = ("PILATUS 1M", "EIGER2 1M", "EIGER2 4M", "EIGER2 9M", "EIGER2 16M")
+#: |Q| [Å⁻¹] of the strongest powder rings of hexagonal ice.
+ICE_RINGS = tuple(
+    2 * np.pi / d for d in (3.90, 3.67, 3.44, 2.67, 2.25, 2.07, 1.95, 1.92, 1.88, 1.72)
+)
+#: |Q| [Å⁻¹] of the powder rings of aluminium (a = 4.0495 Å) up to 8 Å⁻¹.
+ALUMINIUM_RINGS = tuple(
+    2 * np.pi * n2**0.5 / 4.0495 for n2 in (3, 4, 8, 11, 12, 16, 19, 20, 24)
+)
 
 
 @dataclass(frozen=True)
 class Detector:
-    """A flat modular pixel detector, perpendicular to the beam.
+    """A flat pixel detector, perpendicular to the beam; PILATUS 2M when left out.
 
     Parameters
     ----------
@@ -29,6 +90,8 @@ class Detector:
         Pixels between modules, slow and fast.
     pixel_size : float
         Edge of a pixel [mm].
+    radius : float, optional
+        Of a round image plate [mm]; what lies beyond is dead.
     distance : float
         Crystal to detector [mm].
     beam : tuple of float
@@ -37,33 +100,139 @@ class Detector:
         λ [Å].
     beam_stop : float
         Radius of the beam stop's shadow on the detector [mm].
+    arm_width : float
+        Width of the shadow of the beam stop's holder [mm], a straight strip from the
+        beam to the edge; 0 for none.
+    arm_direction : float
+        Where the holder points [°], from horizontal (0) to up (90).
+    shadows : tuple of (float, float)
+        Straight-edged shadows (a nozzle, a cone): direction [°] and distance of the edge
+        from the beam [mm]; what lies beyond is dead.
     """
 
     modules: tuple[int, int] = (8, 3)
     module_pixels: tuple[int, int] = (195, 487)
     gap_pixels: tuple[int, int] = (17, 7)
     pixel_size: float = 0.172
+    radius: float | None = None
     distance: float = 145.0
     beam: tuple[float, float] = (0.0, 0.0)
     wavelength: float = 0.7
     beam_stop: float = 2.5
+    arm_width: float = 0.0
+    arm_direction: float = 270.0
+    shadows: tuple[tuple[float, float], ...] = ()
 
-    def sees(self, y: NDArray, x: NDArray) -> NDArray[np.bool_]:
-        """Whether a point on the detector plane is on a live pixel.
+    def __post_init__(self) -> None:
+        for name in ("pixel_size", "distance", "wavelength"):
+            if not getattr(self, name) > 0:
+                raise ParameterError(f"{name} = {getattr(self, name)}: give a positive number.")
+        if self.beam_stop < 0 or self.arm_width < 0:
+            raise ParameterError("beam_stop and arm_width cannot be negative; 0 is none.")
+
+    @classmethod
+    def named(cls, name: str, **geometry: Any) -> Detector:
+        """Detector by its name.
 
         Parameters
         ----------
-        y, x : ndarray
-            Position relative to the direct beam [mm], vertical and horizontal.
+        name : str
+            One of `DETECTORS`; capitals and spaces do not matter.
+        **geometry
+            Distance, beam and so on.
+
+        Returns
+        -------
+        Detector
+            With the sizes of the table.
+
+        Raises
+        ------
+        ParameterError
+            If the name is not known.
         """
-        live = y**2 + x**2 > self.beam_stop**2
-        for position, n, size, gap, offset in zip(
-            (y, x), self.modules, self.module_pixels, self.gap_pixels, self.beam, strict=True
-        ):
-            length = n * size + (n - 1) * gap
-            pixel = (position + offset) / self.pixel_size + length / 2
-            live &= (pixel >= 0) & (pixel < length) & (pixel % (size + gap) < size)
-        return live
+        known = {key.replace(" ", "").lower(): key for key in DETECTORS}
+        key = known.get(name.replace(" ", "").lower())
+        if key is None:
+            raise ParameterError(
+                f"detector {name!r} is not known; choose one of: {', '.join(DETECTORS)}; or "
+                "give modules, module_pixels, gap_pixels and pixel_size."
+            )
+        return cls(**{**DETECTORS[key], **geometry})
+
+    @property
+    def pixels(self) -> tuple[int, int]:
+        """Pixels along slow and fast, gaps counted in."""
+        slow, fast = (
+            n * size + (n - 1) * gap
+            for n, size, gap in zip(
+                self.modules, self.module_pixels, self.gap_pixels, strict=True
+            )
+        )
+        return slow, fast
+
+
+@cache
+def _kernel() -> Any:
+    import numba
+
+    @numba.njit(cache=True, nogil=True, error_model="numpy")
+    def mask(  # type: ignore[no-untyped-def]
+        q, frame, k, distance, pixel, half, period, size, offset, radius2, stop2,
+        arm, shadows, turn, seen,
+    ):  # fmt: skip
+        for i in range(len(q)):
+            x = q[i, 0] * frame[0, 0] + q[i, 1] * frame[0, 1] + q[i, 2] * frame[0, 2]
+            y = q[i, 0] * frame[1, 0] + q[i, 1] * frame[1, 1] + q[i, 2] * frame[1, 2]
+            z = q[i, 0] * frame[2, 0] + q[i, 1] * frame[2, 1] + q[i, 2] * frame[2, 2]
+            r2 = x * x + y * y
+            # Laboratory: beam along +x, Q_x = -|Q|²/2k on the Ewald sphere.
+            q_x = -(r2 + z * z) / (2 * k)
+            forward = k + q_x
+            if q_x * q_x > r2 or forward <= 0:
+                continue
+            across = np.sqrt(r2 - q_x * q_x)
+            vertical = distance * z / forward
+            for sign in (1, -1):
+                q_y = sign * across
+                if turn[0] < 2 * np.pi and r2 > 0:
+                    # Angle from the crystal's azimuth to the laboratory's, past the first.
+                    cosine = (q_x * x + q_y * y) / r2
+                    sine = (q_y * x - q_x * y) / r2
+                    c = cosine * turn[1] + sine * turn[2]
+                    s = sine * turn[1] - cosine * turn[2]
+                    if turn[0] <= np.pi:
+                        if s < 0 or c < turn[3]:
+                            continue
+                    elif s < 0 and c > turn[3]:
+                        continue
+                horizontal = distance * q_y / forward
+                row = (vertical + offset[0]) / pixel + half[0]
+                column = (horizontal + offset[1]) / pixel + half[1]
+                if row < 0 or column < 0 or row >= 2 * half[0] or column >= 2 * half[1]:
+                    continue
+                if row % period[0] >= size[0] or column % period[1] >= size[1]:
+                    continue
+                if radius2 > 0 and (
+                    (vertical + offset[0]) ** 2 + (horizontal + offset[1]) ** 2 > radius2
+                ):
+                    continue
+                if vertical * vertical + horizontal * horizontal <= stop2:
+                    continue
+                if arm[0] > 0:
+                    along = horizontal * arm[1] + vertical * arm[2]
+                    beside = vertical * arm[1] - horizontal * arm[2]
+                    if along > 0 and abs(beside) < arm[0] / 2:
+                        continue
+                dark = False
+                for j in range(len(shadows)):
+                    if horizontal * shadows[j, 1] + vertical * shadows[j, 2] > shadows[j, 0]:
+                        dark = True
+                if not dark:
+                    seen[i] = True
+                    break
+
+    return mask
 
 
 def measured_mask(
@@ -71,7 +240,7 @@ def measured_mask(
     detector: Detector,
     *,
     rotation: tuple[float, float] = (0.0, 360.0),
-    axis: NDArray,
+    axis: ArrayLike,
 ) -> NDArray[np.bool_]:
     """Mask of scattering vectors that reach a live pixel at some rotation angle.
 
@@ -82,12 +251,12 @@ def measured_mask(
     Parameters
     ----------
     q : ndarray, shape (..., 3)
-        Scattering vectors in the crystal's Cartesian frame [Å⁻¹].
+        Scattering vectors in the crystal's Cartesian frame [Å⁻¹]: of a plane or a volume.
     detector : Detector
         Geometry.
     rotation : tuple of float
         First and last angle of the scan [°].
-    axis : ndarray, shape (3,)
+    axis : array_like, shape (3,)
         Rotation axis in the crystal's frame; its length does not matter.
 
     Returns
@@ -105,31 +274,155 @@ def measured_mask(
             f"rotation = {rotation}: the last angle is below the first; give them in order, "
             "in degrees."
         )
-    if not np.any(axis):
-        raise ParameterError("axis is the zero vector; give the direction to turn about.")
-    z = np.asarray(axis, float) / np.linalg.norm(axis)
+    axis = np.asarray(axis, float)
+    if axis.shape != (3,) or not np.any(axis):
+        raise ParameterError("axis needs three numbers, not all zero: the direction to turn about.")
+    z = axis / np.linalg.norm(axis)
     x = np.cross(z, np.eye(3)[np.argmin(np.abs(z))])
     x /= np.linalg.norm(x)
-    y = np.cross(z, x)
-    along_z = q @ z
-    radius = np.hypot(q @ x, q @ y)
-    azimuth = np.arctan2(q @ y, q @ x)
-    k = 2 * np.pi / detector.wavelength
-    # Laboratory: beam along +x, Q_x = -|Q|²/2k on the Ewald sphere.
-    q_x = -np.einsum("...i,...i->...", q, q) / (2 * k)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        angle = np.arccos(q_x / radius)
-    seen = np.zeros(radius.shape, bool)
-    first, last = np.deg2rad(rotation)
-    for sign in (1, -1):
-        turn = (sign * angle - azimuth - first) % (2 * np.pi) + first
-        q_y = sign * np.sqrt(np.maximum(radius**2 - q_x**2, 0))
-        forward = k + q_x
-        with np.errstate(divide="ignore", invalid="ignore"):
-            vertical = detector.distance * along_z / forward
-            horizontal = detector.distance * q_y / forward
-        hit = np.isfinite(angle) & (forward > 0) & (turn <= last)
-        seen |= hit & detector.sees(
-            np.where(hit, vertical, 1e9), np.where(hit, horizontal, 0.0)
-        )
-    return seen
+    first, span = np.deg2rad(rotation[0]), np.deg2rad(rotation[1] - rotation[0])
+    arm = np.deg2rad(detector.arm_direction)
+    edges = np.array([(d, np.deg2rad(t)) for t, d in detector.shadows], float).reshape(-1, 2)
+    flat = np.ascontiguousarray(q, float).reshape(-1, 3)
+    seen = np.zeros(len(flat), np.bool_)
+    sizes = np.array(detector.module_pixels, float)
+    _kernel()(
+        flat,
+        np.stack([x, np.cross(z, x), z]),
+        2 * np.pi / detector.wavelength,
+        detector.distance,
+        detector.pixel_size,
+        np.array(detector.pixels) / 2,
+        sizes + detector.gap_pixels,
+        sizes,
+        np.array(detector.beam, float),
+        0.0 if detector.radius is None else detector.radius**2,
+        detector.beam_stop**2,
+        np.array([detector.arm_width, np.cos(arm), np.sin(arm)]),
+        np.stack([edges[:, 0], np.cos(edges[:, 1]), np.sin(edges[:, 1])], axis=1),
+        np.array([span, np.cos(first), np.sin(first), np.cos(span)]),
+        seen,
+    )
+    return seen.reshape(np.shape(q)[:-1])
+
+
+def powder_rings(
+    q_norm: NDArray, rings: ArrayLike = ICE_RINGS, width: float = 0.05
+) -> NDArray[np.bool_]:
+    """Mask that cuts powder rings out.
+
+    Parameters
+    ----------
+    q_norm : ndarray
+        |Q| [Å⁻¹].
+    rings : array_like, shape (n,)
+        |Q| of the rings [Å⁻¹]: `ICE_RINGS`, `ALUMINIUM_RINGS`, or 2π/d of your own.
+    width : float
+        Full width that is cut [Å⁻¹].
+
+    Returns
+    -------
+    ndarray of bool, shape of ``q_norm``
+        False on a ring.
+    """
+    if not width > 0:
+        raise ParameterError(f"width = {width}: give a positive width in Å⁻¹.")
+    keep = np.ones(np.shape(q_norm), np.bool_)
+    for ring in np.atleast_1d(np.asarray(rings, float)):
+        keep &= np.abs(q_norm - ring) > width / 2
+    return keep
+
+
+def _draw(rng: np.random.Generator, held_out: bool) -> tuple[dict[str, Any], Detector]:
+    names = [name for name in DETECTORS if (name in HELD_OUT_DETECTORS) == held_out]
+    name = names[int(rng.integers(len(names)))]
+    detector = Detector.named(name)
+    half = detector.radius or min(detector.pixels) * detector.pixel_size / 2
+    wavelength = float(rng.uniform(0.3, 0.75))
+    # How far out in Q the nearest edge of the detector reaches decides the distance.
+    reach = rng.uniform(3.0, 11.0)
+    scattering = 2 * np.arcsin(min(reach * wavelength / (4 * np.pi), 0.7))
+    height, width = np.array(detector.pixels) * detector.pixel_size / 2
+    detector = replace(
+        detector,
+        wavelength=wavelength,
+        distance=float(max(half / np.tan(scattering), 30.0)),
+        beam=(float(rng.uniform(-0.7, 0.7) * height), float(rng.uniform(-0.5, 0.5) * width)),
+        beam_stop=float(rng.uniform(0.01, 0.04) * half),
+        arm_width=float(rng.uniform(0.005, 0.03) * half) if rng.random() < 0.6 else 0.0,
+        arm_direction=float(rng.choice([0, 90, 180, 270])),
+    )
+    if rng.random() < 0.2:
+        edge = (float(rng.uniform(0, 360)), float(rng.uniform(0.4, 1.2) * half))
+        detector = replace(detector, shadows=(edge,))
+    scan = float(rng.choice([120, 180, 270, 360]))
+    start = float(rng.uniform(0, 360))
+    drawn = {"detector": name, "rotation": (start, start + scan)}
+    for key in ("wavelength", "distance", "beam", "beam_stop", "arm_width", "shadows"):
+        drawn[key] = getattr(detector, key)
+    drawn["axis"] = rng.normal(size=3).tolist()
+    rings = rng.random()
+    drawn["rings"] = "ice" if rings < 0.06 else "aluminium" if rings < 0.1 else "none"
+    return drawn, detector
+
+
+def random_measurement(
+    rng: np.random.Generator,
+    q: NDArray,
+    *,
+    coverage: tuple[float, float] = (0.40, 0.97),
+    held_out: bool = False,
+    tries: int = 40,
+) -> tuple[NDArray[np.bool_], dict[str, Any]]:
+    """Dead zones of a random measurement: detector, distance, mounting, scan, shadows.
+
+    A coverage is drawn first and measurements until one comes near it, so that well and
+    badly measured planes are equally frequent.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of randomness.
+    q : ndarray, shape (n_rows, n_columns, 3)
+        Scattering vectors of a plane [Å⁻¹].
+    coverage : tuple of float
+        Least and most of the plane that is measured.
+    held_out : bool
+        Draw from the detectors kept for validation instead of the others.
+    tries : int
+        Measurements drawn at most; then the nearest counts. A small piece of a plane may
+        be out of reach of any, and gets the nearest too.
+
+    Returns
+    -------
+    mask : ndarray of bool, shape (n_rows, n_columns)
+        True where measured.
+    description : dict
+        What was drawn.
+    """
+    low, high = coverage
+    if not 0 <= low < high <= 1:
+        raise ParameterError(f"coverage = {coverage}: two fractions, the lower first, expected.")
+    wanted = rng.uniform(low, high)
+    coarse = q[3::8, 3::8]
+    q_norm = np.linalg.norm(coarse, axis=-1)
+    best: tuple[float, dict[str, Any], Detector] | None = None
+    for _ in range(tries):
+        drawn, detector = _draw(rng, held_out)
+        seen = measured_mask(coarse, detector, rotation=drawn["rotation"], axis=drawn["axis"])
+        rings = {"ice": ICE_RINGS, "aluminium": ALUMINIUM_RINGS, "none": ()}[drawn["rings"]]
+        if rings:
+            seen &= powder_rings(q_norm, rings)
+        found = seen.mean()
+        miss = abs(found - wanted) + (0 if low <= found <= high else 1)
+        if best is None or miss < best[0]:
+            best = (miss, drawn, detector)
+        if miss < 0.04:
+            break
+    assert best is not None
+    _, drawn, detector = best
+    mask = measured_mask(q, detector, rotation=drawn["rotation"], axis=drawn["axis"])
+    rings = {"ice": ICE_RINGS, "aluminium": ALUMINIUM_RINGS, "none": ()}[drawn["rings"]]
+    if rings:
+        mask &= powder_rings(np.linalg.norm(q, axis=-1), rings)
+    return mask, drawn

@@ -1,8 +1,8 @@
-"""Simulated planes of diffuse scattering with known factors."""
+"""Planes of diffuse scattering of disordered crystals, with known factors."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import gemmi
@@ -10,25 +10,25 @@ import numpy as np
 
 from dsfunet_core.lattice import q_matrix
 from dsfunet_core.plane import ReciprocalPlane
-from dsfunet_core.simulate.dead_zones import Detector, measured_mask
-from dsfunet_core.simulate.form_factors import molecular_form_factor
-from dsfunet_core.simulate.molecules import Molecule, random_molecule, random_rotation
-from dsfunet_core.simulate.sro import (
-    monte_carlo_configuration,
-    plane_coefficients,
-    sro_on_plane,
-    warren_cowley,
-)
+from dsfunet_core.sections import Section
+from dsfunet_core.simulate.crystals import TRAINING, DisorderedCrystal, World, random_crystal
+from dsfunet_core.simulate.dead_zones import random_measurement
+from dsfunet_core.simulate.form_factors import axis_form_factors, form_factor_difference
+from dsfunet_core.simulate.sro import plane_coefficients, sro_on_plane
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import DTypeLike, NDArray
 
-    from dsfunet_core.sections import Section
+__all__ = [
+    "SimulatedPlane",
+    "cartesian_grid",
+    "random_plane",
+    "simulate_plane",
+    "strongest_levels",
+]
 
-__all__ = ["SimulatedPlane", "add_counting_noise", "cartesian_grid", "random_plane"]
-
-#: Largest sum of the three absolute couplings.
-LARGEST_COUPLING = 0.6
+#: Planes chosen along an axis, those that scatter most (the paper's four).
+PLANES_PER_AXIS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,17 +40,21 @@ class SimulatedPlane:
     plane : ReciprocalPlane
         What a user would be given: intensity, mask and geometry.
     form_factor, sro : ndarray, shape of the plane
-        True I_FF [electrons²] and I_SRO (mean 1 over a cell).
+        True I_FF [electrons² a cell, or what the radiation gives] and I_SRO (mean 1 over
+        a cell).
     coefficients : dict
         True in-plane coefficients (u₁, u₂) → C_u.
+    crystal : DisorderedCrystal
+        What scatters.
     description : dict
-        What was drawn: molecules, cell, concentration, couplings, plane, Q_max.
+        What was drawn: molecules, cell, order, plane, Q_max, measurement, realism.
     """
 
     plane: ReciprocalPlane
-    form_factor: NDArray[np.float64]
-    sro: NDArray[np.float64]
+    form_factor: NDArray[np.floating]
+    sro: NDArray[np.floating]
     coefficients: dict[tuple[int, int], complex]
+    crystal: DisorderedCrystal
     description: dict[str, Any] = field(default_factory=dict)
 
 
@@ -87,176 +91,161 @@ def cartesian_grid(
     return origin, steps
 
 
-def add_counting_noise(
-    simulated: SimulatedPlane, counts_per_pixel: float, rng: np.random.Generator
+def simulate_plane(
+    crystal: DisorderedCrystal,
+    section: Section,
+    *,
+    size: int = 256,
+    q_max: float = 7.0,
+    window: tuple[slice, slice] | None = None,
+    radiation: str = "xray",
+    dtype: DTypeLike = np.complex128,
 ) -> SimulatedPlane:
-    """Poisson noise at a given mean number of counts per measured pixel.
+    """Noise-free diffuse scattering of a crystal on a plane, eqs (1), (3) and (5).
 
     Parameters
     ----------
-    simulated : SimulatedPlane
-        Noise-free plane.
-    counts_per_pixel : float
-        Mean counts over the valid pixels.
-    rng : numpy.random.Generator
-        Source of randomness.
+    crystal : DisorderedCrystal
+        What scatters.
+    section : Section
+        Which plane.
+    size : int
+        Pixels along each edge.
+    q_max : float
+        Half the edge [Å⁻¹].
+    window : tuple of slice, optional
+        Rows and columns of which only to compute; they may lie outside the image.
+    radiation : {"xray", "neutron", "electron"}
+        What scatters.
+    dtype : dtype
+        Of the amplitudes; complex64 is faster and right to 10⁻⁵.
 
     Returns
     -------
     SimulatedPlane
-        With integer counts as intensity and the truth scaled to counts.
+        Every pixel valid; I_FF = m_A m_B |F_A − F_B|² (N = 1).
     """
-    plane = simulated.plane
-    scale = counts_per_pixel / plane.intensity[plane.valid].mean()
-    counts = rng.poisson(np.maximum(plane.intensity * scale, 0)).astype(float)
+    origin, steps = cartesian_grid(crystal.cell, section, size, q_max)
+    shape = (size, size)
+    if window is not None:
+        origin = origin + steps @ [part.start for part in window]
+        shape = (window[0].stop - window[0].start, window[1].stop - window[1].start)
+    blank = np.ones(shape, np.bool_)
+    plane = ReciprocalPlane(blank.astype(float), blank, crystal.cell, origin, steps)
+    difference = form_factor_difference(
+        crystal.mol_a, crystal.mol_b, plane, radiation=radiation, dtype=dtype
+    )
+    weight = crystal.concentration * (1 - crystal.concentration)
+    form_factor = (difference.real**2 + difference.imag**2) * difference.real.dtype.type(weight)
+    lattice = plane.lattice
+    coefficients = plane_coefficients(crystal.alpha, lattice)
+    # A series cut off at five cells can dip below zero a little; intensity cannot.
+    sro = np.maximum(sro_on_plane(coefficients, lattice.basis, lattice.origin, shape), 0)
+    sro = sro.astype(form_factor.dtype)
     return SimulatedPlane(
-        plane=plane.replace(intensity=np.where(plane.valid, counts, 0.0)),
-        form_factor=simulated.form_factor * scale,
-        sro=simulated.sro,
-        coefficients=simulated.coefficients,
-        description={**simulated.description, "counts_per_pixel": counts_per_pixel},
+        plane=plane.replace(intensity=form_factor * sro),
+        form_factor=form_factor,
+        sro=sro,
+        coefficients=coefficients,
+        crystal=crystal,
+        description=dict(crystal.description),
     )
 
 
-def _random_pair(rng: np.random.Generator) -> tuple[str, Molecule, Molecule]:
-    kind = str(
-        rng.choice(["different", "rotated", "vacancy", "atoms"], p=[0.5, 0.25, 0.15, 0.1])
-    )
-    n_heavy = int(rng.choice([3, 6, 9, 13, 18]))
-    if kind == "atoms":
-        symbols = rng.choice(["C", "O", "Cl", "Fe", "Br", "Pb"], size=2, replace=False)
-        a, b = (Molecule((str(s),), np.zeros((1, 3)), name=str(s)) for s in symbols)
-        return kind, a, b
-    a = random_molecule(rng, n_heavy)
-    if kind == "vacancy":
-        return kind, a, Molecule((), np.zeros((0, 3)), name="vacancy")
-    if kind == "rotated":
-        return kind, a, a.transformed(random_rotation(rng))
-    return kind, a, random_molecule(rng, max(1, n_heavy + int(rng.integers(-2, 3))))
+def strongest_levels(
+    crystal: DisorderedCrystal, axis: int, q_max: float, n: int = PLANES_PER_AXIS
+) -> list[float]:
+    """Levels along an axis on which the crystal scatters most.
 
-
-def _random_cell(
-    rng: np.random.Generator, pair: tuple[Molecule, Molecule], m_a: float
-) -> gemmi.UnitCell:
-    """Lattice parameters from the molecules' extent along each axis and Vegard's law."""
-    extents = []
-    for molecule in pair:
-        span = np.ptp(molecule.positions, axis=0) if len(molecule.elements) else np.zeros(3)
-        extents.append(span + 3.4)
-    a, b, c = m_a * extents[0] + (1 - m_a) * extents[1]
-    system = rng.choice(["orthogonal", "hexagonal", "oblique"])
-    if system == "hexagonal":
-        return gemmi.UnitCell(max(a, b), max(a, b), c, 90, 90, 120)
-    if system == "orthogonal":
-        return gemmi.UnitCell(a, b, c, 90, 90, 90)
-    alpha, beta, gamma = rng.uniform(72, 108, size=3)
-    return gemmi.UnitCell(a, b, c, alpha, beta, gamma)
-
-
-def _random_couplings(rng: np.random.Generator) -> NDArray[np.float64]:
-    """Ising couplings along a, b, c [kT] on the disordered side of the transition.
-
-    Beyond it (at ΣJ = 0.665 for equal couplings) there is long-range order, whose α do
-    not end within any box.
-    """
-    couplings = rng.uniform(-0.35, 0.35, size=3)
-    return couplings * min(1.0, LARGEST_COUPLING / np.abs(couplings).sum())
-
-
-def random_mask(rng: np.random.Generator, q: NDArray, axis: NDArray) -> NDArray[np.bool_]:
-    """Dead zones of a random measurement that leave 50 to 95 % of a plane.
+    Where α of the next neighbour along the axis is negative, the order peaks half-way
+    between lattice planes and the levels are half-integers; otherwise integers.
 
     Parameters
     ----------
-    rng : numpy.random.Generator
-        Source of randomness.
-    q : ndarray, shape (n_rows, n_columns, 3)
-        Scattering vectors [Å⁻¹].
-    axis : ndarray, shape (3,)
-        Axis near which the crystal is mounted.
+    crystal : DisorderedCrystal
+        What scatters.
+    axis : int
+        0, 1 or 2 for levels of h, k or l.
+    q_max : float
+        Largest distance of a level from the origin, and half the edge of the planes
+        [Å⁻¹].
+    n : int
+        How many.
 
     Returns
     -------
-    ndarray of bool, shape (n_rows, n_columns)
-        True where measured.
+    list of float
+        Strongest first; fewer than ``n`` where so few lie within ``q_max``.
     """
-    while True:
-        detector = Detector(
-            distance=rng.uniform(95, 210),
-            beam=(rng.uniform(-60, 60), rng.uniform(-25, 25)),
-            wavelength=rng.uniform(0.6, 0.75),
-            beam_stop=rng.uniform(1.5, 4),
-        )
-        mounting = axis / np.linalg.norm(axis) + rng.normal(scale=0.5, size=3)
-        seen = measured_mask(
-            q, detector, rotation=(0, rng.choice([180, 270, 360])), axis=mounting
-        )
-        if 0.5 <= seen.mean() <= 0.95:
-            return seen
+    next_along = tuple(np.full(3, 5) + np.eye(3, dtype=int)[axis])
+    shift = 0.5 if crystal.alpha[next_along] < 0 else 0.0
+    to_q = q_matrix(crystal.cell)
+    normal = np.cross(*np.delete(to_q, axis, axis=1).T)
+    normal /= np.linalg.norm(normal)
+    spacing = abs(normal @ to_q[:, axis])
+    levels = np.arange(0, max(q_max / spacing - shift, 0) + 1e-9) + shift
+    strength = axis_form_factors(crystal.mol_a, crystal.mol_b, to_q, axis, levels, q_max)
+    order = np.argsort(-strength, kind="stable")[:n]
+    return [float(levels[i]) for i in order]
 
 
-def random_plane(rng: np.random.Generator, *, size: int = 256) -> SimulatedPlane:
-    """Draw a plane from the world of section 2.1 of Fuller & Rudden (2024).
+def random_plane(
+    rng: np.random.Generator,
+    world: World = TRAINING,
+    *,
+    size: int = 256,
+    crop: int | None = None,
+    dtype: DTypeLike = np.complex128,
+) -> SimulatedPlane:
+    """Draw a noise-free plane from a world.
 
-    Two random molecules (or an atom pair, a rotated copy, a vacancy) on an orthogonal,
-    hexagonal or triclinic lattice scaled to them, Monte Carlo short-range order at a
-    random concentration, a plane along a random axis at an integer or half-integer
-    level, Q_max 6–8 Å⁻¹, and the dead zones of a rotating-crystal measurement.
+    A random crystal, one of its four strongest planes along a random axis (along the
+    unique axis for symmetric order), Q_max, and the dead zones of a measurement.
 
     Parameters
     ----------
     rng : numpy.random.Generator
         Source of randomness; the same state gives the same plane.
+    world : World
+        What to draw from.
     size : int
         Pixels along each edge.
+    crop : int, optional
+        Compute only a random square of so many pixels.
+    dtype : dtype
+        Of the amplitudes.
 
     Returns
     -------
     SimulatedPlane
         Noise-free.
     """
-    from dsfunet_core.sections import Section
-
-    kind, mol_a, mol_b = _random_pair(rng)
-    m_a = rng.uniform(0.1, 0.9)
-    cell = _random_cell(rng, (mol_a, mol_b), m_a)
-    couplings = _random_couplings(rng)
-    alpha = warren_cowley(monte_carlo_configuration(couplings, m_a, rng=rng))
-    q_max = rng.uniform(6, 8)
-    axis = int(rng.integers(3))
-    level = float(rng.choice([0, 0.5, 1, 2, 3]))
+    crystal = random_crystal(rng, world)
+    q_max = float(rng.uniform(*world.q_max))
+    unique = crystal.description["system"] in ("hexagonal", "tetragonal")
+    axis = 2 if unique else int(rng.integers(3))
+    levels = strongest_levels(crystal, axis, q_max)
+    level = levels[int(rng.integers(len(levels)))]
     section = Section(
         origin=level * np.eye(3)[axis], directions=np.delete(np.eye(3), axis, axis=1)
     )
-    origin, steps = cartesian_grid(cell, section, size, q_max)
-    blank = np.ones((size, size))
-    plane = ReciprocalPlane(
-        blank, blank > 0, cell, origin, steps, name=f"axis {axis} = {level:g}"
+    edge = crop or size
+    first = rng.integers(0, size - edge + 1, size=2)
+    if rng.random() >= world.centred:
+        first = first + rng.integers(-(size // 4), size // 4 + 1, size=2)
+    window = (slice(first[0], first[0] + edge), slice(first[1], first[1] + edge))
+    simulated = simulate_plane(
+        crystal, section, size=size, q_max=q_max, window=window, dtype=dtype
     )
-    difference = molecular_form_factor(mol_a, plane) - molecular_form_factor(mol_b, plane)
-    form_factor = m_a * (1 - m_a) * np.abs(difference) ** 2
-    coefficients = plane_coefficients(alpha, plane.lattice)
-    # The truncated box can dip below zero by its truncation error; intensity cannot.
-    sro = np.maximum(
-        sro_on_plane(coefficients, plane.lattice.basis, plane.lattice.origin, plane.shape), 0
-    )
-    valid = random_mask(rng, plane.q(), q_matrix(cell)[:, int(rng.integers(3))])
-    intensity = np.where(valid, form_factor * sro, 0.0)
-    return SimulatedPlane(
-        plane=plane.replace(intensity=intensity, valid=valid),
-        form_factor=form_factor,
-        sro=sro,
-        coefficients=coefficients,
-        description={
-            "kind": kind,
-            "molecules": (mol_a.name, mol_b.name),
-            "extent": max(mol_a.extent, mol_b.extent),
-            "cell": cell.parameters,
-            "m_a": m_a,
-            "couplings": couplings.tolist(),
-            "axis": axis,
-            "level": level,
-            "q_max": q_max,
-            "coverage": float(valid.mean()),
-        },
+    plane = simulated.plane
+    drawn = {"axis": axis, "level": level, "q_max": q_max, "first_pixel": first.tolist()}
+    if world.coverage is not None:
+        valid, how = random_measurement(
+            rng, plane.q(), coverage=world.coverage, held_out=world.held_out
+        )
+        drawn["measurement"] = how
+        plane = plane.replace(intensity=np.where(valid, plane.intensity, 0), valid=valid)
+    drawn["coverage"] = float(plane.valid.mean())
+    return replace(
+        simulated, plane=plane, description={**simulated.description, **drawn}
     )

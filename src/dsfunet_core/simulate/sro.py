@@ -1,114 +1,39 @@
-"""Short-range order: Monte Carlo configurations, Warren–Cowley parameters, planes of I_SRO."""
+"""Short-range order: Warren–Cowley parameters, whether a crystal can have them, I_SRO."""
 
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import gemmi
 import numpy as np
 
 from dsfunet_core.errors import ParameterError
+from dsfunet_core.symmetry import laue_rotations, shell_vectors
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
     from dsfunet_core.lattice import PlaneLattice
 
-__all__ = ["monte_carlo_configuration", "plane_coefficients", "sro_on_plane", "warren_cowley"]
+__all__ = [
+    "SHELL_SYSTEMS",
+    "alpha_box",
+    "check_realisable",
+    "damped_oscillator",
+    "least_sro",
+    "plane_coefficients",
+    "shells",
+    "sro_on_plane",
+    "warren_cowley",
+]
 
-
-@cache
-def _swap_sweeps() -> Any:
-    import numba
-
-    @numba.njit(cache=True)
-    def sweeps(spins, couplings, attempts, rng):  # type: ignore[no-untyped-def]
-        n0, n1, n2 = spins.shape
-        for _ in range(attempts):
-            a0, a1, a2 = rng.integers(0, n0), rng.integers(0, n1), rng.integers(0, n2)
-            b0, b1, b2 = rng.integers(0, n0), rng.integers(0, n1), rng.integers(0, n2)
-            sa, sb = spins[a0, a1, a2], spins[b0, b1, b2]
-            if sa == sb:
-                continue
-            field_a = (
-                couplings[0] * (spins[a0 - 1, a1, a2] + spins[(a0 + 1) % n0, a1, a2])
-                + couplings[1] * (spins[a0, a1 - 1, a2] + spins[a0, (a1 + 1) % n1, a2])
-                + couplings[2] * (spins[a0, a1, a2 - 1] + spins[a0, a1, (a2 + 1) % n2])
-            )
-            field_b = (
-                couplings[0] * (spins[b0 - 1, b1, b2] + spins[(b0 + 1) % n0, b1, b2])
-                + couplings[1] * (spins[b0, b1 - 1, b2] + spins[b0, (b1 + 1) % n1, b2])
-                + couplings[2] * (spins[b0, b1, b2 - 1] + spins[b0, b1, (b2 + 1) % n2])
-            )
-            change = -(sb - sa) * (field_a - field_b)
-            # Swapped neighbours see each other, not themselves: put that back. A ring of two
-            # sites ties them twice.
-            d0, d1, d2 = abs(a0 - b0), abs(a1 - b1), abs(a2 - b2)
-            squared = (sb - sa) * (sb - sa)
-            if d1 == 0 and d2 == 0:
-                change += couplings[0] * squared * ((d0 == 1) + (d0 == n0 - 1))
-            elif d0 == 0 and d2 == 0:
-                change += couplings[1] * squared * ((d1 == 1) + (d1 == n1 - 1))
-            elif d0 == 0 and d1 == 0:
-                change += couplings[2] * squared * ((d2 == 1) + (d2 == n2 - 1))
-            if change <= 0 or rng.random() < np.exp(-change):
-                spins[a0, a1, a2], spins[b0, b1, b2] = sb, sa
-
-    return sweeps
-
-
-def monte_carlo_configuration(
-    couplings: ArrayLike,
-    concentration: float,
-    *,
-    size: int = 20,
-    sweeps: int = 60,
-    rng: np.random.Generator,
-) -> NDArray[np.int8]:
-    """Binary configuration from a nearest-neighbour Ising model by pair swaps.
-
-    The energy is E = −Σ J_i s s' over neighbours along the three axes, in units of
-    kT; swapping two sites keeps the composition.
-
-    Parameters
-    ----------
-    couplings : array_like, shape (3,)
-        J along a, b and c in units of kT; negative for alternating order.
-    concentration : float
-        Fraction m_A of sites occupied by A, between 0 and 1.
-    size : int
-        Sites along each edge of the periodic crystal.
-    sweeps : int
-        Attempted swaps per site.
-    rng : numpy.random.Generator
-        Source of randomness.
-
-    Returns
-    -------
-    ndarray of int8, shape (size, size, size)
-        +1 where A sits, −1 where B sits.
-
-    Raises
-    ------
-    ParameterError
-        If there are not three couplings, or A or B would have no site.
-    """
-    if np.shape(couplings) != (3,):
-        raise ParameterError(
-            f"couplings has shape {np.shape(couplings)}; three values were expected, for "
-            "neighbours along a, b and c."
-        )
-    n_a = round(concentration * size**3)
-    if not 0 < n_a < size**3:
-        raise ParameterError(
-            f"concentration = {concentration} of {size**3} sites: both A and B must be "
-            "present; give a value between 0 and 1, or a larger size."
-        )
-    flat = np.full(size**3, -1, np.int8)
-    flat[:n_a] = 1
-    spins = rng.permutation(flat).reshape(size, size, size)
-    _swap_sweeps()(spins, np.asarray(couplings, float), sweeps * size**3, rng)
-    return spins
+#: Vectors of the box, eq. (6): up to five cells along each axis.
+REACH = 5
+#: Most negative I_SRO, in units of its mean, that still passes for a series cut off.
+TOLERANCE = 0.05
+#: Point group whose orbits are the shells of a lattice system.
+SHELL_SYSTEMS = {"hexagonal": "6/mmm", "tetragonal": "4/mmm", "cubic": "m-3m"}
 
 
 def warren_cowley(configuration: NDArray, reach: int = 5) -> NDArray[np.float64]:
@@ -144,6 +69,177 @@ def warren_cowley(configuration: NDArray, reach: int = 5) -> NDArray[np.float64]
     correlation = np.fft.ifftn(power).real
     window = np.ix_(*[np.arange(-reach, reach + 1)] * 3)
     return correlation[window] / correlation[0, 0, 0]
+
+
+def alpha_box(
+    alpha: dict[tuple[int, int, int], float], laue_class: str = "-1"
+) -> NDArray[np.float64]:
+    """Box of α_uvw from single values: the user's own order.
+
+    Parameters
+    ----------
+    alpha : dict
+        (u, v, w) → α of one vector of each orbit, |u|, |v|, |w| ≤ 5; α_000 = 1 needs not
+        be given, and what is not given is 0.
+    laue_class : str
+        Hermann–Mauguin symbol; every vector equivalent to a given one gets its α.
+
+    Returns
+    -------
+    ndarray, shape (11, 11, 11)
+        α_uvw at index (u + 5, v + 5, w + 5).
+
+    Raises
+    ------
+    ParameterError
+        If a vector lies outside the box, α_000 is not 1, or two equivalent vectors are
+        given different α.
+    """
+    operations = laue_rotations(laue_class)
+    box = np.zeros((2 * REACH + 1,) * 3)
+    given: dict[tuple[int, ...], tuple[tuple[int, int, int], float]] = {}
+    for vector, value in {(0, 0, 0): 1.0, **alpha}.items():
+        if np.shape(vector) != (3,) or np.abs(vector).max() > REACH:
+            raise ParameterError(
+                f"vector {vector}: three whole numbers between −{REACH} and {REACH} were "
+                "expected."
+            )
+        if not np.isfinite(value) or abs(value) > 1 or (not any(vector) and value != 1):
+            raise ParameterError(
+                f"α of {vector} is {value}: a Warren–Cowley parameter lies between −1 and 1, "
+                "and is 1 at the origin."
+            )
+        for operation in operations:
+            image = tuple(int(x) for x in operation @ np.asarray(vector))
+            if np.abs(image).max() > REACH:
+                continue
+            other, before = given.setdefault(image, (vector, value))
+            if before != value:
+                raise ParameterError(
+                    f"{vector} and {other} are equivalent in {laue_class} but were given "
+                    f"α = {value} and {before}; give one of them, or a lower Laue class."
+                )
+            box[tuple(np.add(image, REACH))] = value
+    return box
+
+
+def least_sro(alpha: NDArray) -> tuple[float, NDArray[np.float64]]:
+    """Smallest value of I_SRO = Σ α_v cos(Q·v) in reciprocal space.
+
+    Parameters
+    ----------
+    alpha : ndarray, shape (2m + 1,) * 3
+        α_uvw, centred.
+
+    Returns
+    -------
+    value : float
+        Smallest I_SRO (its mean is α_000 = 1).
+    hkl : ndarray, shape (3,)
+        Where, in reciprocal-lattice units, each between 0 and 1.
+    """
+    from scipy.optimize import minimize
+
+    reach = alpha.shape[0] // 2
+    n = 4 * reach + 4
+    box = np.zeros((n, n, n))
+    box[: 2 * reach + 1, : 2 * reach + 1, : 2 * reach + 1] = alpha
+    on_grid = np.fft.fftn(np.roll(box, (-reach,) * 3, axis=(0, 1, 2))).real
+    start = np.array(np.unravel_index(np.argmin(on_grid), on_grid.shape)) / n
+    vectors = np.indices(alpha.shape).reshape(3, -1).T - reach
+    values = alpha.reshape(-1)
+
+    def sro(hkl: NDArray) -> tuple[float, NDArray]:
+        phase = 2 * np.pi * vectors @ hkl
+        gradient = -2 * np.pi * (values * np.sin(phase)) @ vectors
+        return float(values @ np.cos(phase)), gradient
+
+    found = minimize(sro, start, jac=True, method="BFGS")
+    if found.fun < on_grid.min():
+        return float(found.fun), np.mod(found.x, 1)
+    return float(on_grid.min()), start
+
+
+def check_realisable(alpha: NDArray, tolerance: float = TOLERANCE) -> None:
+    """Refuse parameters that no crystal can have.
+
+    Parameters
+    ----------
+    alpha : ndarray, shape (2m + 1,) * 3
+        α_uvw, centred.
+    tolerance : float
+        How far below zero I_SRO may dip, in units of its mean: a series cut off at the
+        edge of the box dips a little.
+
+    Raises
+    ------
+    ParameterError
+        Naming the Q where the intensity would be most negative.
+    """
+    value, hkl = least_sro(alpha)
+    if value < -tolerance:
+        where = ", ".join(f"{x:.3f}" for x in hkl)
+        raise ParameterError(
+            f"no crystal has these α: I_SRO would be {value:.3f} at hkl = ({where}), and "
+            f"intensity cannot be negative (tolerance {tolerance:g}). Parameters of a real "
+            "crystal hang together; let them decay faster, or draw them by Monte Carlo."
+        )
+
+
+@cache
+def shells(system: str) -> tuple[NDArray[np.int64], ...]:
+    """Orbits of equivalent vectors in the box, shortest first.
+
+    Parameters
+    ----------
+    system : {"hexagonal", "tetragonal", "cubic"}
+        Lattice system. Hexagonal and tetragonal order lies in the plane normal to the
+        unique axis (w = 0); cubic order runs in all three directions.
+
+    Returns
+    -------
+    tuple of ndarray, shape (n, 3)
+        The vectors of each shell; an orbit cut by the edge of the box is left out.
+
+    Raises
+    ------
+    ParameterError
+        If the system is not one of the three.
+    """
+    if system not in SHELL_SYSTEMS:
+        raise ParameterError(
+            f"system = {system!r} is not known; choose one of: {', '.join(SHELL_SYSTEMS)}."
+        )
+    cell = gemmi.UnitCell(1, 1, 1, 90, 90, 120 if system == "hexagonal" else 90)
+    orbits = shell_vectors(REACH, SHELL_SYSTEMS[system], cell)
+    if system != "cubic":
+        orbits = [orbit for orbit in orbits if orbit.representative[2] == 0]
+    return tuple(orbit.members for orbit in sorted(orbits, key=lambda o: round(o.length, 6)))
+
+
+def damped_oscillator(
+    system: str, amplitude: float, decay: float, frequency: float
+) -> NDArray[np.float64]:
+    """Symmetric order α_x = A exp(−d x) cos(ω x) of the x-th shell, eq. (7).
+
+    Parameters
+    ----------
+    system : {"hexagonal", "tetragonal", "cubic"}
+        Whose shells.
+    amplitude, decay, frequency : float
+        A (the paper draws 0.6–1.5), d (0.1–1.2) and ω [radians a shell] (0–1).
+
+    Returns
+    -------
+    ndarray, shape (11, 11, 11)
+        α_uvw; not checked, see `check_realisable`.
+    """
+    box = np.zeros((2 * REACH + 1,) * 3)
+    box[REACH, REACH, REACH] = 1
+    for x, orbit in enumerate(shells(system), start=1):
+        value = amplitude * np.exp(-decay * x) * np.cos(frequency * x)
+        box[tuple((orbit + REACH).T)] = value
+    return box
 
 
 def plane_coefficients(alpha: NDArray, lattice: PlaneLattice) -> dict[tuple[int, int], complex]:
@@ -195,7 +291,16 @@ def sro_on_plane(
         Real part of Σ C_u exp(2πi r_u·p).
     """
     direct = np.linalg.inv(basis).T
-    r = np.array(list(coefficients), float) @ direct.T
-    row = np.exp(2j * np.pi * np.outer(np.arange(shape[0]) - origin[0], r[:, 0]))
-    column = np.exp(2j * np.pi * np.outer(r[:, 1], np.arange(shape[1]) - origin[1]))
-    return ((row * np.array(list(coefficients.values()))) @ column).real
+    vectors = np.array(list(coefficients), float)
+    values = np.array(list(coefficients.values()))
+    # C_−u is the conjugate of C_u: one half, doubled, is enough for the real part.
+    half = (vectors[:, 0] > 0) | ((vectors[:, 0] == 0) & (vectors[:, 1] >= 0))
+    values = values[half] * np.where(np.any(vectors[half], axis=1), 2.0, 1.0)
+    r = vectors[half] @ direct.T
+    # Terms with a row frequency in common are one: eleven at most on an aligned grid.
+    frequencies, member = np.unique(np.round(r[:, 0], 12), return_inverse=True)
+    columns = np.exp(2j * np.pi * np.outer(r[:, 1], np.arange(shape[1]) - origin[1]))
+    summed = np.zeros((len(frequencies), shape[1]), complex)
+    np.add.at(summed, member, values[:, None] * columns)
+    row = np.exp(2j * np.pi * np.outer(np.arange(shape[0]) - origin[0], frequencies))
+    return row.real @ summed.real - row.imag @ summed.imag

@@ -16,7 +16,7 @@ from dsfunet_core.simulate.dead_zones import Detector, measured_mask
 from dsfunet_core.simulate.form_factors import molecular_form_factor
 from dsfunet_core.simulate.molecules import Molecule
 from dsfunet_core.simulate.planes import cartesian_grid
-from dsfunet_core.simulate.sro import plane_coefficients, sro_on_plane
+from dsfunet_core.simulate.sro import alpha_box, plane_coefficients, sro_on_plane
 
 __all__ = [
     "CELL",
@@ -24,7 +24,6 @@ __all__ = [
     "DSFU_NET_ALPHA",
     "LAUE_CLASS",
     "YELL_ALPHA",
-    "alpha_box",
     "benchmark_plane",
     "molecules",
     "simulate",
@@ -134,28 +133,6 @@ def molecules() -> tuple[Molecule, Molecule]:
     )
 
 
-def alpha_box(alpha: dict[tuple[int, int, int], float] | None = None) -> np.ndarray:
-    """α_uvw in a centred 11³ box from one representative per 6/m orbit.
-
-    Parameters
-    ----------
-    alpha : dict, optional
-        (u, v, 0) → α; the Yell column of Table 2 when left out.
-
-    Returns
-    -------
-    ndarray, shape (11, 11, 11)
-        α_000 = 1, zero for w ≠ 0: with constant orientation along c the layers at
-        integer l are alike, and one of them is described by w = 0 alone.
-    """
-    box = np.zeros((11, 11, 11))
-    box[5, 5, 5] = 1
-    for (u, v, _), value in (YELL_ALPHA if alpha is None else alpha).items():
-        for a, b in ((u, v), (-v, u - v), (v - u, -u)):
-            box[5 + a, 5 + b, 5] = box[5 - a, 5 - b, 5] = value
-    return box
-
-
 def simulate(
     plane: ReciprocalPlane, *, debye_waller: float = 0.03
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -178,7 +155,7 @@ def simulate(
     form_factor = np.abs(difference) ** 2 / 4 * np.exp(-debye_waller * plane.q_norm() ** 2)
     lattice = plane.lattice
     sro = sro_on_plane(
-        plane_coefficients(alpha_box(), lattice), lattice.basis, lattice.origin, plane.shape
+        plane_coefficients(alpha_box(YELL_ALPHA, LAUE_CLASS), lattice), lattice.basis, lattice.origin, plane.shape
     )
     return form_factor, sro
 
