@@ -9,8 +9,8 @@ from dsfunet_core.plane import ReciprocalPlane
 from dsfunet_core.sections import Section
 from dsfunet_core.simulate.form_factors import atomic_form_factor, molecular_form_factor
 from dsfunet_core.simulate.molecules import Molecule, random_molecule, random_rotation
-from dsfunet_core.simulate.planes import add_counting_noise, cartesian_grid, random_plane
 from dsfunet_core.simulate.monte_carlo import monte_carlo_configuration
+from dsfunet_core.simulate.planes import add_counting_noise, cartesian_grid, random_plane
 from dsfunet_core.simulate.sro import (
     plane_coefficients,
     sro_on_plane,

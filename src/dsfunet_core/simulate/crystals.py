@@ -117,7 +117,9 @@ class DisorderedCrystal:
 
 
 @cache
-def _library(held_out: bool) -> tuple[tuple[tuple[Fragment, Fragment], ...], tuple[Fragment, ...]]:
+def _library(
+    held_out: bool,
+) -> tuple[tuple[tuple[Fragment, Fragment], ...], tuple[Fragment, ...]]:
     single = tuple(
         f for f in fragments() if f.held_out == held_out and f.group not in _FIXED_GROUPS
     )

@@ -276,7 +276,9 @@ def measured_mask(
         )
     axis = np.asarray(axis, float)
     if axis.shape != (3,) or not np.any(axis):
-        raise ParameterError("axis needs three numbers, not all zero: the direction to turn about.")
+        raise ParameterError(
+            "axis needs three numbers, not all zero: the direction to turn about."
+        )
     z = axis / np.linalg.norm(axis)
     x = np.cross(z, np.eye(3)[np.argmin(np.abs(z))])
     x /= np.linalg.norm(x)
@@ -402,7 +404,9 @@ def random_measurement(
     """
     low, high = coverage
     if not 0 <= low < high <= 1:
-        raise ParameterError(f"coverage = {coverage}: two fractions, the lower first, expected.")
+        raise ParameterError(
+            f"coverage = {coverage}: two fractions, the lower first, expected."
+        )
     wanted = rng.uniform(low, high)
     coarse = q[3::8, 3::8]
     q_norm = np.linalg.norm(coarse, axis=-1)

@@ -92,8 +92,10 @@ def fragment(name: str) -> Fragment:
     by_name = {f.name.lower(): f for f in fragments()}
     if name.lower() not in by_name:
         near = get_close_matches(name.lower(), by_name, n=3, cutoff=0.5)
-        hint = f"did you mean {', '.join(by_name[n].name for n in near)}?" if near else (
-            "dsfunet_core.simulate.fragments() lists them."
+        hint = (
+            f"did you mean {', '.join(by_name[n].name for n in near)}?"
+            if near
+            else ("dsfunet_core.simulate.fragments() lists them.")
         )
         raise ParameterError(f"no fragment is called {name!r}; {hint}")
     return by_name[name.lower()]

@@ -79,9 +79,7 @@ def _kernel() -> Any:
                 b0, b1 = neighbours[b, axis, 0], neighbours[b, axis, 1]
                 # A swap leaves the bond between the two sites as it was.
                 ties = (a0 == b) + (a1 == b)
-                delta = step * (
-                    spins[a0] + spins[a1] - spins[b0] - spins[b1] - ties * step
-                )
+                delta = step * (spins[a0] + spins[a1] - spins[b0] - spins[b1] - ties * step)
                 change[axis] = delta
                 energy -= couplings[axis] * delta
                 if stiffness > 0:
@@ -307,9 +305,7 @@ def monte_carlo_order(
         if sample:
             _run(spins, rng, 5, targets=(wanted, wanted))
         alpha += warren_cowley(spins.reshape(size, size, size)) / samples
-    order = MonteCarloOrder(
-        spins.reshape(size, size, size), alpha, tuple(wanted.tolist()), m_a
-    )
+    order = MonteCarloOrder(spins.reshape(size, size, size), alpha, tuple(wanted.tolist()), m_a)
     worst = np.abs(np.array(order.reached) - wanted).max()
     if worst > tolerance:
         found = ", ".join(f"{value:.3f}" for value in order.reached)

@@ -246,6 +246,4 @@ def random_plane(
         drawn["measurement"] = how
         plane = plane.replace(intensity=np.where(valid, plane.intensity, 0), valid=valid)
     drawn["coverage"] = float(plane.valid.mean())
-    return replace(
-        simulated, plane=plane, description={**simulated.description, **drawn}
-    )
+    return replace(simulated, plane=plane, description={**simulated.description, **drawn})

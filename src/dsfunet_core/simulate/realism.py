@@ -151,7 +151,10 @@ def _bragg_peaks(plane: Any, rng: np.random.Generator) -> NDArray[np.float64]:
         return peaks
     corners = np.array([[r, c] for r in (0, plane.shape[0]) for c in (0, plane.shape[1])])
     indices = (corners - lattice.origin) @ np.linalg.inv(lattice.basis).T
-    low, high = np.floor(indices.min(axis=0)).astype(int), np.ceil(indices.max(axis=0)).astype(int)
+    low, high = (
+        np.floor(indices.min(axis=0)).astype(int),
+        np.ceil(indices.max(axis=0)).astype(int),
+    )
     grid = np.mgrid[low[0] : high[0] + 1, low[1] : high[1] + 1].reshape(2, -1).T
     for row, column in grid @ lattice.basis.T + lattice.origin:
         height = rng.exponential()

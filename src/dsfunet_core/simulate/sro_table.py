@@ -99,7 +99,10 @@ def sro_table() -> SroTable:
     SroTable
         At least 12,000 sets, each realisable: I_SRO ≥ −0.1 everywhere.
     """
-    with as_file(files("dsfunet_core") / "data" / "sro-table.npz") as path, np.load(path) as file:
+    with (
+        as_file(files("dsfunet_core") / "data" / "sro-table.npz") as path,
+        np.load(path) as file,
+    ):
         # Differences along u are small numbers, which the file keeps in less room.
         octants = np.cumsum(file["differences"], axis=1, dtype=np.int16)
         return SroTable(

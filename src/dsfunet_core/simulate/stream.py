@@ -87,9 +87,9 @@ def as_sample(simulated: SimulatedPlane) -> dict[str, torch.Tensor]:
 class PlaneStream(IterableDataset):  # type: ignore[type-arg]
     """Endless, seeded and reproducible planes.
 
-    The workers of a data loader (and the ranks of a distributed run) take turns, so that
-    the planes are the same for any number of them and come in the same order for the same
-    number.
+    The workers of a data loader (and the ranks of a distributed run) take turns, a block
+    each, so that the planes are the same for any number of them; with a loader's batches of
+    one block they even come in the same order.
 
     Parameters
     ----------
@@ -105,6 +105,8 @@ class PlaneStream(IterableDataset):  # type: ignore[type-arg]
         Number of the first plane: where a run goes on after it was stopped.
     stop : int, optional
         Number after the last plane; endless when left out.
+    block : int
+        Planes a worker draws in one turn: the batch size.
     transform : callable
         From SimulatedPlane to what comes out of the stream; see `as_sample`.
     """
@@ -119,12 +121,13 @@ class PlaneStream(IterableDataset):  # type: ignore[type-arg]
         disturb: float = 0.0,
         start: int = 0,
         stop: int | None = None,
+        block: int = 1,
         transform: Callable[[SimulatedPlane], object] = as_sample,
     ) -> None:
         super().__init__()
         self.seed, self.world = seed, world
         self.size, self.crop, self.disturb = size, crop, disturb
-        self.start, self.stop = start, stop
+        self.start, self.stop, self.block = start, stop, block
         self.transform = transform
 
     def __iter__(self) -> Iterator[object]:
@@ -133,16 +136,17 @@ class PlaneStream(IterableDataset):  # type: ignore[type-arg]
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             turn += turns * torch.distributed.get_rank()
             turns *= torch.distributed.get_world_size()
-        for index in count(self.start + turn, turns):
-            if self.stop is not None and index >= self.stop:
-                return
-            plane = plane_number(
-                self.seed,
-                index,
-                self.world,
-                size=self.size,
-                crop=self.crop,
-                disturb=self.disturb,
-                dtype=np.complex64,
-            )
-            yield self.transform(plane)
+        for first in count(self.start + turn * self.block, turns * self.block):
+            for index in range(first, first + self.block):
+                if self.stop is not None and index >= self.stop:
+                    return
+                plane = plane_number(
+                    self.seed,
+                    index,
+                    self.world,
+                    size=self.size,
+                    crop=self.crop,
+                    disturb=self.disturb,
+                    dtype=np.complex64,
+                )
+                yield self.transform(plane)

@@ -155,7 +155,10 @@ def simulate(
     form_factor = np.abs(difference) ** 2 / 4 * np.exp(-debye_waller * plane.q_norm() ** 2)
     lattice = plane.lattice
     sro = sro_on_plane(
-        plane_coefficients(alpha_box(YELL_ALPHA, LAUE_CLASS), lattice), lattice.basis, lattice.origin, plane.shape
+        plane_coefficients(alpha_box(YELL_ALPHA, LAUE_CLASS), lattice),
+        lattice.basis,
+        lattice.origin,
+        plane.shape,
     )
     return form_factor, sro
 

@@ -1,0 +1,1 @@
+"""Networks that factorize a plane without knowing its lattice."""

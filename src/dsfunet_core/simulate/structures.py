@@ -1,0 +1,204 @@
+"""Molecules from files: CIF, XYZ, SDF and MOL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gemmi
+import numpy as np
+
+from dsfunet_core.errors import FileFormatError, ParameterError
+from dsfunet_core.io.files import existing_file
+from dsfunet_core.simulate.molecules import Molecule
+
+__all__ = ["read_molecule"]
+
+#: Two atoms nearer than the sum of their covalent radii and this [Å] are bonded.
+BOND_TOLERANCE = 0.3
+#: Atoms at which a molecule that symmetry completes is taken for a framework.
+MAX_ATOMS = 1000
+
+
+def read_molecule(
+    path: str | Path, *, disorder_group: int | None = None, complete: bool = True
+) -> Molecule:
+    """Read a molecule.
+
+    Parameters
+    ----------
+    path : path-like
+        ``.cif`` (small molecule), ``.xyz`` (the first frame), ``.sdf`` or ``.mol``
+        (V2000, the first record).
+    disorder_group : int, optional
+        Of a disordered CIF, the part to keep (with the ordered rest): 1 for A, 2 for B.
+    complete : bool
+        Complete the molecule of a CIF by symmetry: images bonded to it are added until
+        no more join.
+
+    Returns
+    -------
+    Molecule
+        Cartesian [Å]; a CIF's in its own cell, in gemmi's frame (a along x, b in the xy
+        plane), with B = 8π²U.
+
+    Raises
+    ------
+    FileFormatError
+        If the file cannot be read as what its name says: the text gives the line.
+    ParameterError
+        If the CIF has several disorder groups and none was chosen, or has not the chosen.
+    """
+    path = existing_file(path)
+    suffix = path.suffix.lower()
+    if suffix == ".cif":
+        return _from_cif(path, disorder_group, complete)
+    if disorder_group is not None:
+        raise ParameterError(
+            f"disorder_group = {disorder_group} with {path.name}: only a CIF has disorder "
+            "groups; leave it out."
+        )
+    readers = {".xyz": _from_xyz, ".sdf": _from_mol, ".mol": _from_mol}
+    if suffix not in readers:
+        raise FileFormatError(
+            f"{path}: molecules are read from .cif, .xyz, .sdf and .mol, not from "
+            f"{suffix or 'files without a suffix'}."
+        )
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise FileFormatError(f"{path} is not a text file ({error}).") from error
+    elements, positions = readers[suffix](path, lines)
+    return Molecule(tuple(elements), np.array(positions), name=path.stem)
+
+
+def _element(symbol: str, where: str) -> str:
+    element = gemmi.Element(symbol)
+    if element.atomic_number == 0:
+        raise FileFormatError(f"{where}: {symbol!r} is not a chemical symbol.")
+    return str(element.name)
+
+
+def _atom(symbol: str, numbers: list[str], where: str) -> tuple[str, list[float]]:
+    try:
+        x = [float(number) for number in numbers]
+    except ValueError as error:
+        raise FileFormatError(f"{where}: three coordinates in Å expected ({error}).") from error
+    if len(x) != 3 or not np.isfinite(x).all():
+        raise FileFormatError(f"{where}: three finite coordinates in Å expected.")
+    return _element(symbol, where), x
+
+
+def _count(text: str, where: str) -> int:
+    if not text.strip().isdigit() or int(text) == 0:
+        raise FileFormatError(f"{where}: the number of atoms expected, not {text.strip()!r}.")
+    return int(text)
+
+
+def _from_xyz(path: Path, lines: list[str]) -> tuple[list[str], list[list[float]]]:
+    n = _count(lines[0] if lines else "", f"{path}, line 1")
+    if len(lines) < n + 2:
+        raise FileFormatError(f"{path}: {n} atoms announced, but the file ends before them.")
+    atoms = []
+    for i, line in enumerate(lines[2 : n + 2], start=3):
+        words = line.split()
+        atoms.append(_atom(words[0] if words else "", words[1:4], f"{path}, line {i}"))
+    return [e for e, _ in atoms], [x for _, x in atoms]
+
+
+def _from_mol(path: Path, lines: list[str]) -> tuple[list[str], list[list[float]]]:
+    counts = lines[3] if len(lines) > 3 else ""
+    if "V3000" in counts:
+        raise FileFormatError(
+            f"{path} is an SDF of version V3000; V2000 or XYZ is read. Convert it."
+        )
+    n = _count(counts[:3], f"{path}, line 4")
+    if len(lines) < n + 4:
+        raise FileFormatError(f"{path}: {n} atoms announced, but the file ends before them.")
+    atoms = []
+    for i, line in enumerate(lines[4 : n + 4], start=5):
+        numbers = [line[0:10], line[10:20], line[20:30]]
+        atoms.append(_atom(line[31:34].strip(), numbers, f"{path}, line {i}"))
+    return [e for e, _ in atoms], [x for _, x in atoms]
+
+
+def _from_cif(path: Path, disorder_group: int | None, complete: bool) -> Molecule:
+    try:
+        structure = gemmi.read_small_structure(str(path))
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise FileFormatError(f"{path} is not a readable CIF: {error}.") from error
+    sites = list(structure.sites)
+    if not sites or not structure.cell.is_crystal():
+        raise FileFormatError(f"{path} has no atom sites, or no unit cell.")
+    groups = sorted({site.disorder_group for site in sites} - {0})
+    if disorder_group is None and len(groups) > 1:
+        raise ParameterError(
+            f"{path} has disorder groups {', '.join(map(str, groups))}, which overlap; choose "
+            "one with disorder_group (one for A, another for B)."
+        )
+    if disorder_group is not None and disorder_group not in groups:
+        raise ParameterError(
+            f"{path} has no disorder group {disorder_group}; it has: "
+            f"{', '.join(map(str, groups)) or 'none'}."
+        )
+    sites = [s for s in sites if s.disorder_group in (0, disorder_group or s.disorder_group)]
+    elements, fractional, b_iso = [], [], []
+    for site in sites:
+        where = f"{path}, atom {site.label}"
+        elements.append(_element(site.element.name, where))
+        x = np.array(site.fract.tolist())
+        if not np.isfinite(x).all():
+            raise FileFormatError(f"{where}: coordinates are missing.")
+        fractional.append(x)
+        u = structure.cell.calculate_u_eq(site.aniso) if site.aniso.nonzero() else site.u_iso
+        b_iso.append(8 * np.pi**2 * u if np.isfinite(u) else 0.0)
+    kinds, x = np.arange(len(sites)), np.array(fractional)
+    if complete:
+        kinds, x = _completed(path, structure, elements, x)
+    to_cartesian = np.array(structure.cell.orth.mat.tolist())
+    return Molecule(
+        tuple(elements[k] for k in kinds),
+        x @ to_cartesian.T,
+        np.array(b_iso)[kinds],
+        name=structure.name or path.stem,
+    )
+
+
+def _completed(
+    path: Path, structure: gemmi.SmallStructure, elements: list[str], start: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Add symmetry images bonded to the atoms until no more join (fractional)."""
+    to_cartesian = np.array(structure.cell.orth.mat.tolist())
+    symbols = list(structure.symops)
+    if not symbols and structure.spacegroup:
+        symbols = [operation.triplet() for operation in structure.spacegroup.operations()]
+    images, kinds = [], []
+    for symbol in symbols or ["x,y,z"]:
+        operation = gemmi.Op(symbol)
+        for kind, position in enumerate(start):
+            images.append(operation.apply_to_xyz(position.tolist()))
+            kinds.append(kind)
+    images_x, images_kind = np.mod(np.array(images), 1), np.array(kinds)
+    shifts = np.indices((3, 3, 3)).reshape(3, -1).T - 1
+    radius = np.array([gemmi.Element(e).covalent_r for e in elements])
+    x, kind = [*start], [*range(len(start))]
+    reached = 0
+    while reached < len(x):
+        # Images in the 27 cells round the atom whose neighbours are looked for.
+        near = (images_x + np.floor(x[reached]))[:, None] + shifts
+        vectors = (near - x[reached]) @ to_cartesian.T
+        distance = np.linalg.norm(vectors, axis=2)
+        limit = radius[images_kind] + radius[kind[reached]] + BOND_TOLERANCE
+        bonded = (distance > 0.1) & (distance < limit[:, None])
+        for image, shift in np.argwhere(bonded):
+            candidate = near[image, shift]
+            known = np.linalg.norm((np.array(x) - candidate) @ to_cartesian.T, axis=1)
+            if known.min() > 0.1:
+                x.append(candidate)
+                kind.append(int(images_kind[image]))
+        reached += 1
+        if len(x) > MAX_ATOMS:
+            raise FileFormatError(
+                f"{path}: the bonded atoms never end (more than {MAX_ATOMS}): a polymer or "
+                "framework. Read it with complete=False and choose the atoms yourself."
+            )
+    return np.array(kind), np.array(x)
