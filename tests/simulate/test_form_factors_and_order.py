@@ -4,13 +4,19 @@ import gemmi
 import numpy as np
 import pytest
 
+from dsfunet_core.errors import ParameterError
 from dsfunet_core.lattice import q_matrix
 from dsfunet_core.plane import ReciprocalPlane
 from dsfunet_core.sections import Section
-from dsfunet_core.simulate.form_factors import atomic_form_factor, molecular_form_factor
+from dsfunet_core.simulate.form_factors import (
+    atomic_form_factor,
+    axis_form_factors,
+    form_factor_difference,
+    molecular_form_factor,
+)
 from dsfunet_core.simulate.molecules import Molecule, random_molecule, random_rotation
 from dsfunet_core.simulate.monte_carlo import monte_carlo_configuration
-from dsfunet_core.simulate.planes import add_counting_noise, cartesian_grid, random_plane
+from dsfunet_core.simulate.planes import cartesian_grid
 from dsfunet_core.simulate.sro import (
     plane_coefficients,
     sro_on_plane,
@@ -149,26 +155,60 @@ def test_diffuse_intensity_of_an_explicit_crystal():
         assert explicit == pytest.approx(i_ff * i_sro, rel=1e-6)
 
 
-def test_random_planes_are_reproducible_products_with_dead_zones():
-    for seed in range(3):
-        one = random_plane(np.random.default_rng(seed))
-        two = random_plane(np.random.default_rng(seed))
-        np.testing.assert_array_equal(one.plane.intensity, two.plane.intensity)
-        assert 0.5 <= one.plane.valid.mean() <= 0.95
-        assert one.form_factor.min() >= 0
-        assert one.sro.min() >= 0
-        product = np.where(one.plane.valid, one.form_factor * one.sro, 0)
-        np.testing.assert_allclose(one.plane.intensity, product)
-        assert 6 <= one.description["q_max"] <= 8
-        np.testing.assert_allclose(one.plane.pixel(one.plane.lattice.offset), [128, 128])
+@pytest.mark.parametrize("radiation", ["xray", "neutron", "electron"])
+@pytest.mark.parametrize("text", ["hk1", "h0.5l", "hhl"])
+@pytest.mark.parametrize("dtype", [np.complex64, np.complex128])
+def test_fast_difference_agrees_with_the_direct_sum(radiation, text, dtype):
+    """Asked: 1e-5 relative, for displaced atoms and off the middle of the plane, too."""
+    rng = np.random.default_rng(8)
+    a, b = random_molecule(rng, 20), random_molecule(rng, 12)
+    a = Molecule(a.elements, a.positions + (1, -2, 0.5), rng.uniform(0, 5, len(a.elements)))
+    plane = blank_plane(text, size=41, q_max=8.0)
+    found = form_factor_difference(a, b, plane, radiation=radiation, dtype=dtype)
+    q = plane.q()
+    norm = np.linalg.norm(q, axis=-1)
+    expected = np.zeros(plane.shape, complex)
+    for sign, molecule in ((1, a), (-1, b)):
+        b_iso = np.zeros(len(molecule.elements)) if molecule.b_iso is None else molecule.b_iso
+        for e, x, u in zip(molecule.elements, molecule.positions, b_iso, strict=True):
+            f = atomic_form_factor(e, norm, radiation=radiation)
+            expected += sign * f * np.exp(-u * (norm / (4 * np.pi)) ** 2) * np.exp(1j * q @ x)
+    scale = np.abs(expected).max()
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * scale)
 
 
-def test_counting_noise_has_the_variance_of_counts():
-    clean = random_plane(np.random.default_rng(7))
-    noisy = add_counting_noise(clean, 5.0, np.random.default_rng(8))
-    valid = clean.plane.valid
-    mean = (noisy.form_factor * noisy.sro)[valid]
-    counts = noisy.plane.intensity[valid]
-    assert mean.mean() == pytest.approx(5)
-    assert np.all(counts == np.rint(counts))
-    assert np.mean((counts - mean) ** 2) == pytest.approx(5, rel=0.05)
+def test_scattering_factors_of_each_radiation():
+    zero = np.zeros(1)
+    # Electrons see charges through the Mott-Bethe formula, f = (Z - f_x) / (8 pi^2 a0 s^2);
+    # at s = 0.5 1/A carbon has f_x = 1.69.
+    s = np.array([0.5])
+    f_x = atomic_form_factor("C", 4 * np.pi * s)
+    mott_bethe = 0.0239337 * (6 - f_x) / s**2
+    electron = atomic_form_factor("C", 4 * np.pi * s, radiation="electron")
+    np.testing.assert_allclose(electron, mott_bethe, rtol=0.01)
+    assert atomic_form_factor("C", zero)[0] == pytest.approx(6, abs=0.01)
+    assert atomic_form_factor("H", zero, radiation="neutron")[0] == pytest.approx(
+        -3.739, abs=1e-3
+    )
+    assert atomic_form_factor("C", 9 + zero, radiation="neutron")[0] == pytest.approx(6.646)
+    with pytest.raises(ParameterError, match="xray, neutron, electron"):
+        atomic_form_factor("C", zero, radiation="muon")
+    with pytest.raises(ParameterError, match="chemical symbol"):
+        atomic_form_factor("Qq", zero)
+
+
+def test_planes_along_an_axis_are_ranked_as_their_sums_tell():
+    rng = np.random.default_rng(9)
+    a, b = random_molecule(rng, 9), random_molecule(rng, 7)
+    to_q = q_matrix(TRICLINIC)
+    levels = np.arange(5) + 0.5
+    found = axis_form_factors(a, b, to_q, 1, levels, 6.0)
+    expected = []
+    for level in levels:
+        plane = blank_plane(f"h{level}l", size=12, q_max=6.0)
+        # The coarse grid lies half a step off the centre.
+        plane = plane.replace(origin=plane.origin + plane.steps @ (0.5, 0.5))
+        f = molecular_form_factor(a, plane) - molecular_form_factor(b, plane)
+        expected.append((np.abs(f) ** 2).mean())
+    np.testing.assert_allclose(found, expected, rtol=1e-9)

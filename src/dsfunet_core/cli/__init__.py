@@ -14,6 +14,7 @@ from dsfunet_core.cli.evaluate import evaluate
 from dsfunet_core.cli.factorize import factorize
 from dsfunet_core.cli.inspect import info, slice_plane
 from dsfunet_core.cli.report import demo, report
+from dsfunet_core.cli.simulate import simulate
 from dsfunet_core.cli.sro import fit_sro
 
 __all__ = ["app"]
@@ -72,4 +73,5 @@ app.command("factorize")(factorize)
 app.command("fit-sro")(fit_sro)
 app.command("report")(report)
 app.command("evaluate")(evaluate)
+app.command("simulate")(simulate)
 app.command("demo")(demo)

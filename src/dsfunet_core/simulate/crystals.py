@@ -26,6 +26,7 @@ __all__ = [
     "VALIDATION",
     "DisorderedCrystal",
     "World",
+    "fragment_crystal",
     "random_crystal",
     "vegard_cell",
 ]
@@ -254,8 +255,55 @@ def random_crystal(rng: np.random.Generator, world: World = TRAINING) -> Disorde
     DisorderedCrystal
         Its order is realisable.
     """
-    kind, ((mol_a, edges_a), (mol_b, edges_b)) = _pair(rng, world)
+    kind, species = _pair(rng, world)
     system = _choose(rng, world.systems)
+    return _crystal(rng, world, kind, species, system)
+
+
+def fragment_crystal(
+    rng: np.random.Generator,
+    pair: tuple[Fragment, Fragment],
+    orientations: tuple[NDArray, NDArray],
+    system: str,
+    *,
+    held_out: bool = False,
+) -> DisorderedCrystal:
+    """Crystal of two given fragments with order and lattice drawn at random.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of randomness.
+    pair : tuple of Fragment
+        A and B.
+    orientations : tuple of ndarray, shape (3, 3)
+        Rotation of each; atoms and perovskites stay as they are.
+    system : str
+        One of those of `World.systems`.
+    held_out : bool
+        Draw order from the sets kept for validation.
+
+    Returns
+    -------
+    DisorderedCrystal
+        Its order is realisable.
+    """
+    species = []
+    for member, orientation in zip(pair, orientations, strict=True):
+        fixed = member.group in _FIXED_GROUPS
+        molecule = member.molecule if fixed else member.molecule.transformed(orientation)
+        species.append((molecule, _edges(molecule, member)))
+    return _crystal(rng, World(held_out=held_out), "library", species, system)
+
+
+def _crystal(
+    rng: np.random.Generator,
+    world: World,
+    kind: str,
+    species: list[tuple[Molecule, NDArray[np.float64]]],
+    system: str,
+) -> DisorderedCrystal:
+    (mol_a, edges_a), (mol_b, edges_b) = species
     m_a, alpha, how = _order(rng, world, system)
     cell = vegard_cell(edges_a, edges_b, m_a, system, rng)
     description = {

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = [
     "SimulatedPlane",
     "cartesian_grid",
+    "level_section",
+    "measured",
     "random_plane",
     "simulate_plane",
     "strongest_levels",
@@ -152,6 +154,13 @@ def simulate_plane(
     )
 
 
+def level_section(axis: int, level: float) -> Section:
+    """Plane of constant h, k or l (axis 0, 1, 2)."""
+    return Section(
+        origin=level * np.eye(3)[axis], directions=np.delete(np.eye(3), axis, axis=1)
+    )
+
+
 def strongest_levels(
     crystal: DisorderedCrystal, axis: int, q_max: float, n: int = PLANES_PER_AXIS
 ) -> list[float]:
@@ -226,9 +235,7 @@ def random_plane(
     axis = 2 if unique else int(rng.integers(3))
     levels = strongest_levels(crystal, axis, q_max)
     level = levels[int(rng.integers(len(levels)))]
-    section = Section(
-        origin=level * np.eye(3)[axis], directions=np.delete(np.eye(3), axis, axis=1)
-    )
+    section = level_section(axis, level)
     edge = crop or size
     first = rng.integers(0, size - edge + 1, size=2)
     if rng.random() >= world.centred:
@@ -237,13 +244,40 @@ def random_plane(
     simulated = simulate_plane(
         crystal, section, size=size, q_max=q_max, window=window, dtype=dtype
     )
-    plane = simulated.plane
     drawn = {"axis": axis, "level": level, "q_max": q_max, "first_pixel": first.tolist()}
+    return measured(simulated, rng, world, drawn)
+
+
+def measured(
+    simulated: SimulatedPlane,
+    rng: np.random.Generator,
+    world: World,
+    drawn: dict[str, Any] | None = None,
+) -> SimulatedPlane:
+    """Plane with the dead zones of a random measurement.
+
+    Parameters
+    ----------
+    simulated : SimulatedPlane
+        Whole plane.
+    rng : numpy.random.Generator
+        Source of randomness.
+    world : World
+        Coverage, and which detectors.
+    drawn : dict, optional
+        To add to the description.
+
+    Returns
+    -------
+    SimulatedPlane
+        Intensity is 0 where nothing was measured.
+    """
+    plane = simulated.plane
+    description = {**simulated.description, **(drawn or {})}
     if world.coverage is not None:
-        valid, how = random_measurement(
+        valid, description["measurement"] = random_measurement(
             rng, plane.q(), coverage=world.coverage, held_out=world.held_out
         )
-        drawn["measurement"] = how
         plane = plane.replace(intensity=np.where(valid, plane.intensity, 0), valid=valid)
-    drawn["coverage"] = float(plane.valid.mean())
-    return replace(simulated, plane=plane, description={**simulated.description, **drawn})
+    description["coverage"] = float(plane.valid.mean())
+    return replace(simulated, plane=plane, description=description)
