@@ -93,6 +93,15 @@ def atomic_form_factor(
     return np.exp(-stol2[..., None] * b) @ a
 
 
+def _powers(angle: NDArray, n: int, dtype: DTypeLike) -> NDArray:
+    """exp(i·angle·k) for k = 0 … n − 1, shape (len(angle), n), from about 2√n exponentials."""
+    coarse = int(np.ceil(np.sqrt(n)))
+    steps = np.arange(coarse)
+    fine = np.exp(1j * np.multiply.outer(angle, steps)).astype(dtype)
+    jumps = np.exp(1j * np.multiply.outer(angle, steps * coarse)).astype(dtype)
+    return (jumps[:, :, None] * fine[:, None, :]).reshape(len(angle), -1)[:, :n]
+
+
 class _Grid:
     """Scattering factors and phases on an affine grid of scattering vectors.
 
@@ -145,9 +154,10 @@ class _Grid:
 
     def phases(self, x: NDArray, weights: NDArray) -> NDArray:
         """Σ w exp(iQ·x) over atoms."""
-        row = np.exp(1j * (np.outer(self.rows, x @ self.steps[:, 0]) + x @ self.origin))
-        column = np.exp(1j * np.outer(x @ self.steps[:, 1], self.columns))
-        return (row * weights).astype(self.complex) @ column.astype(self.complex)
+        row = _powers(x @ self.steps[:, 0], self.shape[0], self.complex)
+        column = _powers(x @ self.steps[:, 1], self.shape[1], self.complex)
+        start = (weights * np.exp(1j * (x @ self.origin))).astype(self.complex)
+        return (row * start[:, None]).T @ column
 
     def form_factor(self, parts: list[tuple[float, Molecule]], radiation: str) -> NDArray:
         """Σ w F of molecules with weights w."""

@@ -261,9 +261,14 @@ def plane_coefficients(alpha: NDArray, lattice: PlaneLattice) -> dict[tuple[int,
     grid = np.indices(alpha.shape).reshape(3, -1).T - reach
     terms = alpha.reshape(-1) * lattice.phase(grid)
     indices = lattice.plane_indices(grid)
-    unique, inverse = np.unique(indices, axis=0, return_inverse=True)
-    sums = np.bincount(inverse, terms.real) + 1j * np.bincount(inverse, terms.imag)
-    return {(int(u), int(v)): complex(c) for (u, v), c in zip(unique, sums, strict=True)}
+    most = int(np.abs(indices).max())
+    edge = 2 * most + 1
+    flat = (indices + most) @ (edge, 1)
+    present = np.bincount(flat, minlength=edge**2) > 0
+    sums = np.bincount(flat, terms.real, edge**2) + 1j * np.bincount(flat, terms.imag, edge**2)
+    kept = np.flatnonzero(present)
+    pairs = zip(*(x.tolist() for x in np.divmod(kept, edge)), sums[kept].tolist(), strict=True)
+    return {(u - most, v - most): c for u, v, c in pairs}
 
 
 def sro_on_plane(
