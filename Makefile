@@ -70,9 +70,9 @@ $(READY): pyproject.toml hatch_build.py $(CONSTRAINTS) $(VENV)/created
 	@if ls $(VENV)/ready-* 2>/dev/null | grep -qvx $@; then \
 		$(BIN)/python -m pip uninstall -qq -y torch triton; rm -f $(VENV)/ready-*; fi
 	@echo "Installing into $(VENV) (torch: $(TORCH)); the first time takes a few minutes."
-	@$(BIN)/python -m pip install -qq $(CONSTRAINTS:%=-c %) -e '.[all,dev]' || { \
+	@$(BIN)/python -m pip install -qq $(CONSTRAINTS:%=-c %) -e '.[all,train,dev]' || { \
 		test "$(TORCH)" = cpu || exit 1; \
 		echo "That did not work, most likely because pip sees no build of torch for the CPU alone."; \
 		echo "Trying again with the build that pip finds, which can be several GB in size."; \
-		$(BIN)/python -m pip install -qq -e '.[all,dev]'; }
+		$(BIN)/python -m pip install -qq -e '.[all,train,dev]'; }
 	@touch $@

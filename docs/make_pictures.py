@@ -1,4 +1,4 @@
-"""Draw the picture of the README: ``python docs/make_pictures.py``."""
+"""Draw the pictures of the documentation: ``python docs/make_pictures.py``."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from matplotlib.figure import Figure
 import dsfunet_core as ds
 from dsfunet_core.frames import plane_frame
 from dsfunet_core.plots import INTENSITY, ORDER, draw_image, png
+from dsfunet_core.simulate.crystals import TRAINING, VALIDATION
+from dsfunet_core.simulate.stream import plane_number
+
+IMAGES = Path(__file__).parent / "images"
 
 
-def main() -> None:
+def tris_amide() -> None:
     plane = ds.read(ds.sample("tris-amide-hk1")).section("hk1")
     result = ds.factorize(plane)
     frame = plane_frame(plane)
@@ -33,9 +37,45 @@ def main() -> None:
         axes.set_xlim(-5.6, 6.2)
         axes.set_ylim(-5.4, 5.4)
         axes.label_outer()
-    target = Path(__file__).parent / "images" / "tris-amide.png"
-    target.parent.mkdir(exist_ok=True)
-    target.write_bytes(png(figure, dpi=110))
+    (IMAGES / "tris-amide.png").write_bytes(png(figure, dpi=110))
+
+
+def gallery() -> None:
+    """A dozen simulated planes beside their factors."""
+    planes = [plane_number(1, i, VALIDATION) for i in range(3)]
+    wanted = ["oblique", "hexagonal", "tetragonal", "cubic", "oblique", "orthorhombic"]
+    wanted += ["hexagonal", "oblique", "orthorhombic"]
+    numbers = iter(range(1000))
+    while wanted:
+        plane = plane_number(3, next(numbers), TRAINING, disturb=0.6)
+        if plane.description["system"] == wanted[0]:
+            planes.append(plane)
+            del wanted[0]
+    figure = Figure(figsize=(13, 15.5), layout="constrained")
+    for number, (part, plane) in enumerate(
+        zip(figure.subfigures(6, 2, wspace=0.03).flat, planes, strict=True), start=1
+    ):
+        how = plane.description
+        counts = how.get("realism", {}).get("counts", 0)
+        a, b = how["molecules"]
+        noise = f", {counts:.1f} counts" if counts else ""
+        level = f"{'hkl'[how['axis']]} = {how['level']:g}"
+        part.suptitle(f"{number}. {a} / {b}, {how['system']}, {level}{noise}", fontsize=9)
+        seen = np.where(plane.plane.valid, plane.plane.intensity, np.nan)
+        images = (np.sqrt(seen), np.sqrt(plane.form_factor), plane.sro)
+        for axes, image, colours in zip(
+            part.subplots(1, 3), images, (INTENSITY, INTENSITY, ORDER), strict=True
+        ):
+            top = float(np.nanpercentile(image, 99.8))
+            axes.imshow(image, cmap=colours, vmin=0, vmax=top, origin="lower")
+            axes.set_axis_off()
+    (IMAGES / "gallery.png").write_bytes(png(figure, dpi=64))
+
+
+def main() -> None:
+    IMAGES.mkdir(exist_ok=True)
+    tris_amide()
+    gallery()
 
 
 if __name__ == "__main__":

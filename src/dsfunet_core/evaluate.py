@@ -15,6 +15,7 @@ from dsfunet_core.errors import FileFormatError, ParameterError
 from dsfunet_core.factorization import METHODS, check_device
 from dsfunet_core.io.files import existing_file, replacing
 from dsfunet_core.metrics import mean_squared_error, summary
+from dsfunet_core.simulate.sets import iterate_set
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,10 +44,10 @@ class EvaluationSet:
         the origin is pixel (H // 2, W // 2).
     """
 
-    intensity: NDArray[np.float64]
+    intensity: NDArray[np.floating]
     valid: NDArray[np.bool_]
-    form_factor: NDArray[np.float64]
-    sro: NDArray[np.float64]
+    form_factor: NDArray[np.floating]
+    sro: NDArray[np.floating]
     basis: NDArray[np.float64]
 
     def __len__(self) -> int:
@@ -60,7 +61,7 @@ def read_set(path: str | Path) -> EvaluationSet:
     ----------
     path : path-like
         ``.npz`` with ``intensity``, ``valid``, ``form_factor``, ``sro`` (n, H, W) and
-        ``basis`` (n, 2, 2).
+        ``basis`` (n, 2, 2); or a folder that ``dsfunet simulate`` wrote.
 
     Returns
     -------
@@ -72,6 +73,10 @@ def read_set(path: str | Path) -> EvaluationSet:
     FileFormatError
         If the file is not such a set: the text names what is missing or misshapen.
     """
+    if Path(path).is_dir():
+        shards = list(iterate_set(path))
+        joined = {key: np.concatenate([shard[key] for shard in shards]) for key in _KEYS}
+        return _checked(joined, str(path))
     path = existing_file(path)
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -89,6 +94,11 @@ def read_set(path: str | Path) -> EvaluationSet:
             f"{path} cannot be read as an .npz file ({error}). Write it with numpy.savez."
         ) from error
     return _checked(arrays, str(path))
+
+
+def _floating(array: NDArray) -> NDArray[np.floating]:
+    """Single precision stays: a set of thousands of planes would not fit otherwise."""
+    return array if array.dtype == np.float32 else array.astype(float)
 
 
 def _checked(arrays: dict[str, NDArray], path: str) -> EvaluationSet:
@@ -114,10 +124,10 @@ def _checked(arrays: dict[str, NDArray], path: str) -> EvaluationSet:
             f"{path}: a basis is singular; its columns must be two independent vectors."
         )
     return EvaluationSet(
-        intensity=arrays["intensity"].astype(float),
+        intensity=_floating(arrays["intensity"]),
         valid=arrays["valid"].astype(bool) & np.isfinite(arrays["intensity"]),
-        form_factor=arrays["form_factor"].astype(float),
-        sro=arrays["sro"].astype(float),
+        form_factor=_floating(arrays["form_factor"]),
+        sro=_floating(arrays["sro"]),
         basis=arrays["basis"].astype(float),
     )
 
@@ -202,7 +212,9 @@ def evaluate_set(
     for first in range(0, n, batch_size):
         members = range(first, min(first + batch_size, n))
         data = [
-            PlaneData(planes.intensity[i], planes.valid[i], planes.basis[i], origin)
+            PlaneData(
+                planes.intensity[i].astype(float), planes.valid[i], planes.basis[i], origin
+            )
             for i in members
         ]
         started = time.perf_counter()

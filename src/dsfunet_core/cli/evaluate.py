@@ -15,7 +15,10 @@ __all__ = ["evaluate"]
 def evaluate(
     file: Annotated[
         Path,
-        typer.Argument(help=".npz with intensity, valid, form_factor, sro, basis."),
+        typer.Argument(
+            help=".npz with intensity, valid, form_factor, sro, basis; or a folder written "
+            "by dsfunet simulate."
+        ),
     ],
     method: Annotated[str, typer.Option(help="Method to measure.")] = "lattice",
     json: Annotated[

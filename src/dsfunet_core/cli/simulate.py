@@ -52,7 +52,12 @@ def simulate(
 
     plan = SetPlan(preset, planes, seed, size, disturb, unique)
     room = plan.total * BYTES_A_PLANE * (plan.size / 256) ** 2 / 1e9
-    say(f"{plan.total} planes in {plan.shards} shards, about {room:.2g} GB.")
-    with progress("simulating") as callback:
-        written = write_set_shards(plan, folder, processes=processes, callback=callback)
+    shards = "1 shard" if plan.shards == 1 else f"{plan.shards} shards"
+    say(f"{plan.total} planes in {shards}, about {room:.2g} GB.")
+    try:
+        with progress("simulating") as callback:
+            written = write_set_shards(plan, folder, processes=processes, callback=callback)
+    except KeyboardInterrupt:
+        say("Stopped. The same command goes on with the shards that are missing.")
+        raise typer.Exit(130) from None
     say(f"{written} planes are in {folder}.")

@@ -176,9 +176,9 @@ def _batches(plan: TrainingPlan, start: int, whole: bool) -> Iterator[dict[str, 
     return iter(loader)
 
 
-def _running_average(average: Tensor, current: Tensor, n: Tensor) -> Tensor:
+def _running_average(average: Tensor, current: Tensor, n: Tensor | int) -> Tensor:
     """Exponential average over about a thousand steps, fewer at the start."""
-    return average.lerp(current, float(1 - torch.clamp((1 + n) / (10 + n), max=0.999)))
+    return average.lerp(current, 1 - min((1 + int(n)) / (10 + int(n)), 0.999))
 
 
 def _one_thread(_worker: int) -> None:

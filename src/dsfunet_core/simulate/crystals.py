@@ -37,7 +37,7 @@ _VACANCY = Molecule((), np.zeros((0, 3)), name="vacancy")
 
 
 def _chances(**values: float) -> Mapping[str, float]:
-    return field(default_factory=lambda: MappingProxyType(values))  # type: ignore[no-any-return]
+    return field(default_factory=lambda: MappingProxyType(values))
 
 
 @dataclass(frozen=True)

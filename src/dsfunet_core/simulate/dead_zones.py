@@ -11,6 +11,8 @@ import numpy as np
 from dsfunet_core.errors import ParameterError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
@@ -34,6 +36,10 @@ def _modular(
         "gap_pixels": gaps,
         "pixel_size": size,
     }
+
+
+def _plain(name: str) -> str:
+    return "".join(name.split()).lower()
 
 
 def _pilatus(slow: int, fast: int) -> dict[str, Any]:
@@ -70,10 +76,24 @@ HELD_OUT_DETECTORS = ("PILATUS 1M", "EIGER2 1M", "EIGER2 4M", "EIGER2 9M", "EIGE
 ICE_RINGS = tuple(
     2 * np.pi / d for d in (3.90, 3.67, 3.44, 2.67, 2.25, 2.07, 1.95, 1.92, 1.88, 1.72)
 )
-#: |Q| [Å⁻¹] of the powder rings of aluminium (a = 4.0495 Å) up to 8 Å⁻¹.
+#: |Q| [Å⁻¹] of the powder rings of aluminium (fcc, a = 4.0495 Å) up to 12 Å⁻¹: h, k, l
+#: all even or all odd.
 ALUMINIUM_RINGS = tuple(
-    2 * np.pi * n2**0.5 / 4.0495 for n2 in (3, 4, 8, 11, 12, 16, 19, 20, 24)
+    2 * np.pi * n2**0.5 / 4.0495
+    for n2 in sorted(
+        {
+            h * h + k * k + l * l
+            for parity in (0, 1)
+            for h in range(parity, 8, 2)
+            for k in range(parity, 8, 2)
+            for l in range(parity, 8, 2)  # noqa: E741
+        }
+    )
+    if 0 < 2 * np.pi * n2**0.5 / 4.0495 <= 12
 )
+_RINGS = {"none": (), "ice": ICE_RINGS, "aluminium": ALUMINIUM_RINGS}
+#: A coverage so near the wanted one is near enough.
+_NEAR = 0.04
 
 
 @dataclass(frozen=True)
@@ -107,7 +127,12 @@ class Detector:
         Where the holder points [°], from horizontal (0) to up (90).
     shadows : tuple of (float, float)
         Straight-edged shadows (a nozzle, a cone): direction [°] and distance of the edge
-        from the beam [mm]; what lies beyond is dead.
+        from the beam [mm]; what lies beyond is dead. A negative distance shades the beam.
+
+    Raises
+    ------
+    ParameterError
+        If a size, distance or wavelength cannot be.
     """
 
     modules: tuple[int, int] = (8, 3)
@@ -124,11 +149,34 @@ class Detector:
     shadows: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("pixel_size", "distance", "wavelength"):
-            if not getattr(self, name) > 0:
-                raise ParameterError(f"{name} = {getattr(self, name)}: give a positive number.")
-        if self.beam_stop < 0 or self.arm_width < 0:
-            raise ParameterError("beam_stop and arm_width cannot be negative; 0 is none.")
+        for name in ("pixel_size", "distance", "wavelength", "radius"):
+            value = getattr(self, name)
+            if not (value is None and name == "radius") and not 0 < value < np.inf:
+                raise ParameterError(f"{name} = {value}: give a positive number.")
+        for name in ("beam_stop", "arm_width"):
+            if not 0 <= getattr(self, name) < np.inf:
+                raise ParameterError(
+                    f"{name} = {getattr(self, name)}: it cannot be negative; 0 is none."
+                )
+        for name, least in (("modules", 1), ("module_pixels", 1), ("gap_pixels", 0)):
+            value = getattr(self, name)
+            if np.shape(value) != (2,) or not np.all(np.asarray(value) >= least):
+                raise ParameterError(
+                    f"{name} = {value}: two whole numbers of at least {least} were expected, "
+                    "slow (vertical) first."
+                )
+        if np.shape(self.beam) != (2,) or not np.all(np.isfinite(self.beam)):
+            raise ParameterError(
+                f"beam = {self.beam}: two offsets in mm were expected, slow (vertical) first."
+            )
+        if not np.isfinite(self.arm_direction):
+            raise ParameterError(f"arm_direction = {self.arm_direction}: give degrees.")
+        for shadow in self.shadows:
+            if np.shape(shadow) != (2,) or not np.all(np.isfinite(shadow)):
+                raise ParameterError(
+                    f"shadow {shadow}: a pair was expected, direction in degrees and distance "
+                    "of the edge from the beam in mm, as in shadows=((90, 60),)."
+                )
 
     @classmethod
     def named(cls, name: str, **geometry: Any) -> Detector:
@@ -151,8 +199,8 @@ class Detector:
         ParameterError
             If the name is not known.
         """
-        known = {key.replace(" ", "").lower(): key for key in DETECTORS}
-        key = known.get(name.replace(" ", "").lower())
+        known = {_plain(key): key for key in DETECTORS}
+        key = known.get(_plain(name))
         if key is None:
             raise ParameterError(
                 f"detector {name!r} is not known; choose one of: {', '.join(DETECTORS)}; or "
@@ -189,7 +237,7 @@ def _kernel() -> Any:
             # Laboratory: beam along +x, Q_x = -|Q|²/2k on the Ewald sphere.
             q_x = -(r2 + z * z) / (2 * k)
             forward = k + q_x
-            if q_x * q_x > r2 or forward <= 0:
+            if not (q_x * q_x <= r2 and forward > 0):  # also where Q is not a number
                 continue
             across = np.sqrt(r2 - q_x * q_x)
             vertical = distance * z / forward
@@ -255,7 +303,9 @@ def measured_mask(
     detector : Detector
         Geometry.
     rotation : tuple of float
-        First and last angle of the scan [°].
+        First and last angle of the scan [°]. At 0 the beam runs along the cross product of
+        ``axis`` and the Cartesian axis it leans to least (a convention; a full turn does
+        not ask for it).
     axis : array_like, shape (3,)
         Rotation axis in the crystal's frame; its length does not matter.
 
@@ -267,15 +317,23 @@ def measured_mask(
     Raises
     ------
     ParameterError
-        If the scan ends before it begins, or the axis has no direction.
+        If the scan ends before it begins, the axis has no direction, or ``q`` does not
+        hold vectors.
     """
+    if np.ndim(q) < 1 or np.shape(q)[-1] != 3:
+        raise ParameterError(
+            f"q of shape {np.shape(q)}: its last dimension must hold the three components of "
+            "a vector; ReciprocalPlane.q() gives them."
+        )
+    if not np.all(np.isfinite(rotation)):
+        raise ParameterError(f"rotation = {rotation}: two angles in degrees were expected.")
     if rotation[1] < rotation[0]:
         raise ParameterError(
             f"rotation = {rotation}: the last angle is below the first; give them in order, "
             "in degrees."
         )
     axis = np.asarray(axis, float)
-    if axis.shape != (3,) or not np.any(axis):
+    if axis.shape != (3,) or not np.any(axis) or not np.all(np.isfinite(axis)):
         raise ParameterError(
             "axis needs three numbers, not all zero: the direction to turn about."
         )
@@ -283,6 +341,8 @@ def measured_mask(
     x = np.cross(z, np.eye(3)[np.argmin(np.abs(z))])
     x /= np.linalg.norm(x)
     first, span = np.deg2rad(rotation[0]), np.deg2rad(rotation[1] - rotation[0])
+    if span > 2 * np.pi - 1e-9:  # start + 360 − start may fall short by a rounding
+        span = 2 * np.pi
     arm = np.deg2rad(detector.arm_direction)
     edges = np.array([(d, np.deg2rad(t)) for t, d in detector.shadows], float).reshape(-1, 2)
     flat = np.ascontiguousarray(q, float).reshape(-1, 3)
@@ -326,6 +386,11 @@ def powder_rings(
     -------
     ndarray of bool, shape of ``q_norm``
         False on a ring.
+
+    Raises
+    ------
+    ParameterError
+        If the width is not positive.
     """
     if not width > 0:
         raise ParameterError(f"width = {width}: give a positive width in Å⁻¹.")
@@ -335,37 +400,77 @@ def powder_rings(
     return keep
 
 
-def _draw(rng: np.random.Generator, held_out: bool) -> tuple[dict[str, Any], Detector]:
-    names = [name for name in DETECTORS if (name in HELD_OUT_DETECTORS) == held_out]
+@cache
+def _bare(name: str) -> Detector:
+    return Detector.named(name)
+
+
+def _pool(held_out: bool, detectors: Sequence[str] | None) -> list[str]:
+    """Names to draw from; none that belongs to the other side."""
+    allowed = [name for name in DETECTORS if (name in HELD_OUT_DETECTORS) == held_out]
+    if detectors is None:
+        return allowed
+    known = {_plain(name): name for name in allowed}
+    for name in detectors:
+        if _plain(name) not in known:
+            raise ParameterError(
+                f"detector {name!r} is not among those for "
+                f"{'validation' if held_out else 'training'}; choose from: "
+                f"{', '.join(allowed)}; or change held_out."
+            )
+    if not detectors:
+        raise ParameterError("detectors is empty; name one at least, or leave it out.")
+    return [known[_plain(name)] for name in detectors]
+
+
+def _draw(
+    rng: np.random.Generator, names: list[str], axis: list[float] | None
+) -> tuple[dict[str, Any], Detector]:
     name = names[int(rng.integers(len(names)))]
-    detector = Detector.named(name)
-    half = detector.radius or min(detector.pixels) * detector.pixel_size / 2
+    detector = _bare(name)
+    height, width = (n * detector.pixel_size / 2 for n in detector.pixels)
+    half = detector.radius or min(height, width)
     wavelength = float(rng.uniform(0.3, 0.75))
     # How far out in Q the nearest edge of the detector reaches decides the distance.
     reach = rng.uniform(3.0, 11.0)
     scattering = 2 * np.arcsin(min(reach * wavelength / (4 * np.pi), 0.7))
-    height, width = np.array(detector.pixels) * detector.pixel_size / 2
-    detector = replace(
-        detector,
-        wavelength=wavelength,
-        distance=float(max(half / np.tan(scattering), 30.0)),
-        beam=(float(rng.uniform(-0.7, 0.7) * height), float(rng.uniform(-0.5, 0.5) * width)),
-        beam_stop=float(rng.uniform(0.01, 0.04) * half),
-        arm_width=float(rng.uniform(0.005, 0.03) * half) if rng.random() < 0.6 else 0.0,
-        arm_direction=float(rng.choice([0, 90, 180, 270])),
-    )
+    geometry: dict[str, Any] = {
+        "wavelength": wavelength,
+        "distance": float(max(half / np.tan(scattering), 30.0)),
+        "beam": (
+            float(rng.uniform(-0.7, 0.7) * height),
+            float(rng.uniform(-0.5, 0.5) * width),
+        ),
+        "beam_stop": float(rng.uniform(0.01, 0.04) * half),
+        "arm_width": float(rng.uniform(0.005, 0.03) * half) if rng.random() < 0.6 else 0.0,
+        "arm_direction": 90.0 * int(rng.integers(4)),
+        "shadows": (),
+    }
     if rng.random() < 0.2:
         edge = (float(rng.uniform(0, 360)), float(rng.uniform(0.4, 1.2) * half))
-        detector = replace(detector, shadows=(edge,))
-    scan = float(rng.choice([120, 180, 270, 360]))
+        geometry["shadows"] = (edge,)
+    # A quarter are full turns.
+    scan = 360.0 if rng.random() < 0.25 else float(rng.uniform(120, 360))
     start = float(rng.uniform(0, 360))
-    drawn = {"detector": name, "rotation": (start, start + scan)}
-    for key in ("wavelength", "distance", "beam", "beam_stop", "arm_width", "shadows"):
-        drawn[key] = getattr(detector, key)
-    drawn["axis"] = rng.normal(size=3).tolist()
+    mounted = rng.normal(size=3).tolist() if axis is None else axis
     rings = rng.random()
-    drawn["rings"] = "ice" if rings < 0.06 else "aluminium" if rings < 0.1 else "none"
-    return drawn, detector
+    drawn = {
+        "detector": name,
+        **geometry,
+        "rotation": (start, start + scan),
+        "axis": mounted,
+        "rings": "ice" if rings < 0.06 else "aluminium" if rings < 0.1 else "none",
+        "ring_width": 0.05,
+    }
+    return drawn, replace(detector, **geometry)
+
+
+def _mask(q: NDArray, drawn: dict[str, Any], detector: Detector) -> NDArray[np.bool_]:
+    mask = measured_mask(q, detector, rotation=drawn["rotation"], axis=drawn["axis"])
+    if drawn["rings"] != "none":
+        q_norm = np.sqrt(np.einsum("...i,...i", q, q))
+        mask &= powder_rings(q_norm, _RINGS[drawn["rings"]], drawn["ring_width"])
+    return mask
 
 
 def random_measurement(
@@ -373,6 +478,8 @@ def random_measurement(
     q: NDArray,
     *,
     coverage: tuple[float, float] = (0.40, 0.97),
+    detectors: Sequence[str] | None = None,
+    axis: ArrayLike | None = None,
     held_out: bool = False,
     tries: int = 40,
 ) -> tuple[NDArray[np.bool_], dict[str, Any]]:
@@ -389,44 +496,64 @@ def random_measurement(
         Scattering vectors of a plane [Å⁻¹].
     coverage : tuple of float
         Least and most of the plane that is measured.
+    detectors : sequence of str, optional
+        Names to draw from, of those that ``held_out`` allows; without it all of them.
+    axis : array_like, shape (3,), optional
+        Rotation axis in the crystal's frame; without it any direction is as likely.
     held_out : bool
         Draw from the detectors kept for validation instead of the others.
     tries : int
-        Measurements drawn at most; then the nearest counts. A small piece of a plane may
-        be out of reach of any, and gets the nearest too.
+        Measurements drawn at most; then the nearest within ``coverage`` counts. A small
+        piece of a plane may be out of reach of any, and gets the nearest of all.
 
     Returns
     -------
     mask : ndarray of bool, shape (n_rows, n_columns)
         True where measured.
     description : dict
-        What was drawn.
+        What was drawn: the name of the detector; wavelength [Å], distance, beam, beam_stop,
+        arm_width [mm], arm_direction [°] and shadows as of `Detector`; rotation [°] and
+        axis as of `measured_mask`; rings ("none", "ice" or "aluminium") and ring_width
+        [Å⁻¹] as of `powder_rings`.
+
+    Raises
+    ------
+    ParameterError
+        If ``coverage``, ``detectors``, ``axis``, ``tries`` or the shape of ``q`` cannot be.
     """
     low, high = coverage
     if not 0 <= low < high <= 1:
         raise ParameterError(
             f"coverage = {coverage}: two fractions, the lower first, expected."
         )
+    if np.ndim(q) != 3 or not np.size(q):
+        raise ParameterError(
+            f"q of shape {np.shape(q)}: the vectors of a plane, (rows, columns, 3), were "
+            "expected."
+        )
+    if tries < 1:
+        raise ParameterError(f"tries = {tries}: at least one measurement must be drawn.")
+    names = _pool(held_out, detectors)
+    mounted = None if axis is None else np.asarray(axis, float).tolist()
     wanted = rng.uniform(low, high)
-    coarse = q[3::8, 3::8]
-    q_norm = np.linalg.norm(coarse, axis=-1)
-    best: tuple[float, dict[str, Any], Detector] | None = None
+    # A coarse look at the plane, some 32 × 32 pixels, tells most draws apart.
+    rows, columns = (max(n // 32, 1) for n in q.shape[:2])
+    coarse = np.ascontiguousarray(q[rows // 2 :: rows, columns // 2 :: columns])
+    found: list[tuple[float, dict[str, Any], Detector]] = []
     for _ in range(tries):
-        drawn, detector = _draw(rng, held_out)
-        seen = measured_mask(coarse, detector, rotation=drawn["rotation"], axis=drawn["axis"])
-        rings = {"ice": ICE_RINGS, "aluminium": ALUMINIUM_RINGS, "none": ()}[drawn["rings"]]
-        if rings:
-            seen &= powder_rings(q_norm, rings)
-        found = seen.mean()
-        miss = abs(found - wanted) + (0 if low <= found <= high else 1)
-        if best is None or miss < best[0]:
-            best = (miss, drawn, detector)
-        if miss < 0.04:
-            break
-    assert best is not None
-    _, drawn, detector = best
-    mask = measured_mask(q, detector, rotation=drawn["rotation"], axis=drawn["axis"])
-    rings = {"ice": ICE_RINGS, "aluminium": ALUMINIUM_RINGS, "none": ()}[drawn["rings"]]
-    if rings:
-        mask &= powder_rings(np.linalg.norm(q, axis=-1), rings)
-    return mask, drawn
+        drawn, detector = _draw(rng, names, mounted)
+        share = float(_mask(coarse, drawn, detector).mean())
+        miss = abs(share - wanted)
+        if miss < _NEAR:
+            mask = _mask(q, drawn, detector)
+            if low <= mask.mean() <= high:
+                return mask, drawn
+        outside = max(low - share, share - high, 0.0)
+        found.append((miss + (1 + outside if outside else 0), drawn, detector))
+    found.sort(key=lambda one: one[0])
+    masks = []
+    for _, drawn, detector in found[:4]:
+        masks.append(_mask(q, drawn, detector))
+        if low <= masks[-1].mean() <= high:
+            return masks[-1], drawn
+    return masks[0], found[0][1]

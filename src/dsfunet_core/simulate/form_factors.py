@@ -9,7 +9,7 @@ steps are perpendicular the Gaussians of the atomic form factor are outer produc
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import gemmi
 import numpy as np
@@ -43,7 +43,7 @@ def _gaussians(symbol: str, radiation: str) -> tuple[NDArray, NDArray]:
             f"radiation = {radiation!r} is not known; choose one of: {', '.join(RADIATIONS)}."
         )
     element = gemmi.Element(symbol)
-    table = None
+    table: Any = None
     if element.atomic_number:
         table = {
             "xray": element.it92,

@@ -88,11 +88,11 @@ class PairSet:
         members = library[order[pair % len(library)]]
         rng = np.random.default_rng([seed, pair])
         turned = pair >= len(library)
-        orientations = tuple(random_rotation(rng) if turned else np.eye(3) for _ in members)
+        first, second = (random_rotation(rng) if turned else np.eye(3) for _ in members)
         model, axis, rank = self.planes[number]
         rng = np.random.default_rng([seed, pair, model])
         crystal = fragment_crystal(
-            rng, members, orientations, self.systems[model], held_out=self.held_out
+            rng, members, (first, second), self.systems[model], held_out=self.held_out
         )
         world = VALIDATION if self.held_out else PAPER
         q_max = float(rng.uniform(*world.q_max))

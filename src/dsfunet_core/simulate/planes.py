@@ -192,7 +192,7 @@ def strongest_levels(
     normal = np.cross(*np.delete(to_q, axis, axis=1).T)
     normal /= np.linalg.norm(normal)
     spacing = abs(normal @ to_q[:, axis])
-    levels = np.arange(0, max(q_max / spacing - shift, 0) + 1e-9) + shift
+    levels = np.arange(0, max(q_max / float(spacing) - shift, 0.0) + 1e-9) + shift
     strength = axis_form_factors(crystal.mol_a, crystal.mol_b, to_q, axis, levels, q_max)
     order = np.argsort(-strength, kind="stable")[:n]
     return [float(levels[i]) for i in order]

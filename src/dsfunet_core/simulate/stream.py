@@ -84,7 +84,7 @@ def as_sample(simulated: SimulatedPlane) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(image[None]) for name, image in images.items()}
 
 
-class PlaneStream(IterableDataset):  # type: ignore[type-arg]
+class PlaneStream(IterableDataset):
     """Endless, seeded and reproducible planes.
 
     The workers of a data loader (and the ranks of a distributed run) take turns, a block

@@ -174,13 +174,14 @@ def _completed(
     images, kinds = [], []
     for symbol in symbols or ["x,y,z"]:
         operation = gemmi.Op(symbol)
-        for kind, position in enumerate(start):
+        for number, position in enumerate(start):
             images.append(operation.apply_to_xyz(position.tolist()))
-            kinds.append(kind)
+            kinds.append(number)
     images_x, images_kind = np.mod(np.array(images), 1), np.array(kinds)
     shifts = np.indices((3, 3, 3)).reshape(3, -1).T - 1
     radius = np.array([gemmi.Element(e).covalent_r for e in elements])
-    x, kind = [*start], [*range(len(start))]
+    x: list[np.ndarray] = list(start)
+    kind = list(range(len(start)))
     reached = 0
     while reached < len(x):
         # Images in the 27 cells round the atom whose neighbours are looked for.
