@@ -11,7 +11,10 @@ from rich.table import Table
 
 from dsfunet_core.evaluate import EvaluationSet, evaluate_set
 from dsfunet_core.metrics import summary
-from dsfunet_core.simulate.planes import SimulatedPlane, add_counting_noise, random_plane
+from dsfunet_core.simulate.crystals import VALIDATION
+from dsfunet_core.simulate.library import fragment
+from dsfunet_core.simulate.planes import SimulatedPlane, random_plane
+from dsfunet_core.simulate.realism import add_counting_noise
 
 #: First number of every plane's seed: these planes are used for nothing else.
 SEED = 20240131
@@ -28,7 +31,7 @@ def validation_planes(n: int, counts: float) -> list[SimulatedPlane]:
     planes = []
     for i in track(range(n), description=f"simulating {n} planes", transient=True):
         rng = np.random.default_rng([SEED, i])
-        plane = random_plane(rng)
+        plane = random_plane(rng, VALIDATION)
         planes.append(add_counting_noise(plane, counts, rng) if counts else plane)
     return planes
 
@@ -84,9 +87,9 @@ def _split(planes: list[SimulatedPlane], result: dict[str, Any]) -> Table:
         return "longer than the shortest axis" if ratio > 1 else "shorter than every axis"
 
     groups = {
-        "disorder": lambda d: d["kind"],
-        "measured": lambda d: "50–65 %" if d["coverage"] < 0.65 else (
-            "65–80 %" if d["coverage"] < 0.8 else "80–95 %"
+        "A and B": lambda d: fragment(d["molecules"][0]).group,
+        "measured": lambda d: "40–60 %" if d["coverage"] < 0.6 else (
+            "60–80 %" if d["coverage"] < 0.8 else "80–97 %"
         ),
         "molecule": size,
     }  # fmt: skip

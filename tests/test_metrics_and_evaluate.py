@@ -89,12 +89,29 @@ def test_the_truth_is_not_looked_at(small_set):
     assert evaluate_set(lies)["mse"]["sro"]["mean"] > 0.02
 
 
-@pytest.mark.parametrize("missing", ["valid", "basis"])
+@pytest.mark.parametrize("missing", ["valid", "sro"])
 def test_missing_arrays_are_named(tmp_path, small_set, missing):
     arrays = {k: v for k, v in vars(small_set).items() if k != missing}
     np.savez(tmp_path / "bad.npz", **arrays)
     with pytest.raises(FileFormatError, match=missing):
         read_set(tmp_path / "bad.npz")
+
+
+def test_without_a_lattice_only_a_network_helps(tmp_path, small_set):
+    bare = EvaluationSet(
+        small_set.intensity, small_set.valid, small_set.form_factor, small_set.sro
+    )
+    write_set(tmp_path / "bare.npz", bare)
+    assert read_set(tmp_path / "bare.npz").basis is None
+    with pytest.raises(ParameterError, match='use method = "network"'):
+        evaluate_set(tmp_path / "bare.npz")
+
+
+def test_uniform_noise_is_the_baseline(small_set):
+    """The paper's Table 1 has 0.951 and 1.00 for its own planes: about 1."""
+    noise = evaluate_set(small_set)["noise"]
+    assert 0.4 < noise["sro"] < 1.7
+    assert 0.4 < noise["form_factor"] < 1.7
 
 
 def test_misshapen_singular_and_pickled_sets_are_refused(tmp_path, small_set):

@@ -24,7 +24,7 @@ __all__ = ["EvaluationSet", "evaluate_set", "read_set", "write_set"]
 
 #: Largest set accepted, in pixels: more is better evaluated in parts.
 MAX_PIXELS = 4_000_000_000
-_KEYS = ("intensity", "valid", "form_factor", "sro", "basis")
+_KEYS = ("intensity", "valid", "form_factor", "sro")
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,16 +39,16 @@ class EvaluationSet:
         Measured pixels.
     form_factor, sro : ndarray, shape (n, H, W)
         True factors, linear, on whole planes.
-    basis : ndarray, shape (n, 2, 2)
+    basis : ndarray, shape (n, 2, 2), optional
         Columns: the two in-plane reciprocal-lattice vectors in pixels (row, column);
-        the origin is pixel (H // 2, W // 2).
+        the origin is pixel (H // 2, W // 2). Only a network does without.
     """
 
     intensity: NDArray[np.floating]
     valid: NDArray[np.bool_]
     form_factor: NDArray[np.floating]
     sro: NDArray[np.floating]
-    basis: NDArray[np.float64]
+    basis: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.intensity)
@@ -60,8 +60,8 @@ def read_set(path: str | Path) -> EvaluationSet:
     Parameters
     ----------
     path : path-like
-        ``.npz`` with ``intensity``, ``valid``, ``form_factor``, ``sro`` (n, H, W) and
-        ``basis`` (n, 2, 2); or a folder that ``dsfunet simulate`` wrote.
+        ``.npz`` with ``intensity``, ``valid``, ``form_factor``, ``sro`` (n, H, W) and, if
+        known, ``basis`` (n, 2, 2); or a folder that ``dsfunet simulate`` wrote.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def read_set(path: str | Path) -> EvaluationSet:
     """
     if Path(path).is_dir():
         shards = list(iterate_set(path))
-        joined = {key: np.concatenate([shard[key] for shard in shards]) for key in _KEYS}
+        joined = {key: np.concatenate([s[key] for s in shards]) for key in shards[0]}
         return _checked(joined, str(path))
     path = existing_file(path)
     try:
@@ -86,7 +86,7 @@ def read_set(path: str | Path) -> EvaluationSet:
                     f"{path} lacks {', '.join(missing)}; an evaluation set holds "
                     f"{', '.join(_KEYS)}. It has: {', '.join(file.files) or 'nothing'}."
                 )
-            arrays = {key: file[key] for key in _KEYS}
+            arrays = {key: file[key] for key in (*_KEYS, "basis") if key in file.files}
     except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
         if isinstance(error, FileFormatError):
             raise
@@ -109,17 +109,19 @@ def _checked(arrays: dict[str, NDArray], path: str) -> EvaluationSet:
             f"plane and at most {MAX_PIXELS:.0e} pixels was expected."
         )
     expected = {key: shape for key in ("valid", "form_factor", "sro")}
-    expected["basis"] = (shape[0], 2, 2)
+    if "basis" in arrays:
+        expected["basis"] = (shape[0], 2, 2)
     for key, wanted in expected.items():
         if arrays[key].shape != wanted:
             raise FileFormatError(
                 f"{path}: {key} has shape {arrays[key].shape}, but {wanted} was expected "
                 f"to go with intensity of shape {shape}."
             )
-    for key in ("form_factor", "sro", "basis"):
+    for key in {*arrays} - {"intensity", "valid"}:
         if not np.isfinite(arrays[key]).all():
             raise FileFormatError(f"{path}: {key} has values that are not finite.")
-    if np.any(np.abs(np.linalg.det(arrays["basis"].astype(float))) < 1e-6):
+    basis = arrays["basis"].astype(float) if "basis" in arrays else None
+    if basis is not None and np.any(np.abs(np.linalg.det(basis)) < 1e-6):
         raise FileFormatError(
             f"{path}: a basis is singular; its columns must be two independent vectors."
         )
@@ -128,7 +130,7 @@ def _checked(arrays: dict[str, NDArray], path: str) -> EvaluationSet:
         valid=arrays["valid"].astype(bool) & np.isfinite(arrays["intensity"]),
         form_factor=_floating(arrays["form_factor"]),
         sro=_floating(arrays["sro"]),
-        basis=arrays["basis"].astype(float),
+        basis=basis,
     )
 
 
@@ -147,6 +149,7 @@ def write_set(path: str | Path, planes: EvaluationSet) -> None:
     ParameterError
         If the file exists.
     """
+    optional: dict[str, Any] = {} if planes.basis is None else {"basis": planes.basis}
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(
             file,
@@ -154,7 +157,7 @@ def write_set(path: str | Path, planes: EvaluationSet) -> None:
             valid=planes.valid,
             form_factor=planes.form_factor.astype(np.float32),
             sro=planes.sro.astype(np.float32),
-            basis=planes.basis,
+            **optional,
         )
 
 
@@ -163,6 +166,7 @@ def evaluate_set(
     *,
     method: str = "lattice",
     batch_size: int = 1,
+    weights: str | Path | None = None,
     device: str | None = None,
     callback: Callable[[int, int, str], None] | None = None,
 ) -> dict[str, Any]:
@@ -172,10 +176,12 @@ def evaluate_set(
     ----------
     path_or_set : path-like or EvaluationSet
         The planes.
-    method : {"lattice"}
+    method : {"lattice", "network"}
         Which factorizer.
     batch_size : int
         Planes solved at once: 1 suits a CPU, 16 or more a GPU.
+    weights : str or path-like, optional
+        Of the network, see `dsfunet_core.network.weights.find`.
     device : str, optional
         Torch device; the CPU when left out.
     callback : callable, optional
@@ -186,13 +192,14 @@ def evaluate_set(
     dict
         ``n``, ``method``, ``mse`` with mean, median and p90 of ``sro``,
         ``form_factor`` (whole image), ``form_factor_measured`` (valid pixels) and of the
-        same on √I (``sro_sqrt`` …), ``seconds_per_plane``, and under ``planes`` the
-        figures of every plane.
+        same on √I (``sro_sqrt`` …), ``noise`` with the means of uniform noise in place of
+        both factors, ``seconds_per_plane``, and under ``planes`` the figures of every
+        plane.
 
     Raises
     ------
     ParameterError
-        If the method is not known.
+        If the method is not known, or needs a lattice that the set does not tell.
     """
     if method not in METHODS:
         raise ParameterError(
@@ -201,46 +208,91 @@ def evaluate_set(
     if batch_size < 1:
         raise ParameterError(f"batch_size = {batch_size}; give at least 1.")
     check_device(device)
-    from dsfunet_core.factorization.lattice import factorize_arrays
-    from dsfunet_core.factorization.plane_data import PlaneData
-
     planes = path_or_set if isinstance(path_or_set, EvaluationSet) else read_set(path_or_set)
-    n, rows, columns = planes.intensity.shape
-    origin = np.array([rows // 2, columns // 2], float)
+    solve, card = _solver(method, planes, weights, device)
+    n = len(planes)
     figures: dict[str, list[float]] = {}
+    noise: dict[str, list[float]] = {}
     seconds = []
     for first in range(0, n, batch_size):
-        members = range(first, min(first + batch_size, n))
-        data = [
-            PlaneData(
-                planes.intensity[i].astype(float), planes.valid[i], planes.basis[i], origin
-            )
-            for i in members
-        ]
+        members = list(range(first, min(first + batch_size, n)))
         started = time.perf_counter()
-        solutions = factorize_arrays(data, errors=False, device=device)
+        factors = solve(members)
         seconds.append(time.perf_counter() - started)
-        for i, solution in zip(members, solutions, strict=True):
-            for name, value in _figures(solution, planes, i).items():
+        for i, (form_factor, sro) in zip(members, factors, strict=True):
+            for name, value in _figures(form_factor, sro, planes, i).items():
                 figures.setdefault(name, []).append(value)
+            first_noise, second_noise = np.random.default_rng(i).random((2, *sro.shape))
+            for name, value in _figures(first_noise, second_noise, planes, i).items():
+                noise.setdefault(name, []).append(value)
         if callback is not None:
             callback(members[-1] + 1, n, "factorizing")
     return {
         "n": n,
         "method": method,
+        **card,
         "mse": {quantity: summary(values) for quantity, values in figures.items()},
+        "noise": {quantity: float(np.mean(values)) for quantity, values in noise.items()},
         "seconds_per_plane": float(np.sum(seconds) / n),
         "planes": figures,
     }
 
 
-def _figures(solution: Any, planes: EvaluationSet, i: int) -> dict[str, float]:
+_Solver = Callable[[list[int]], list[tuple["NDArray", "NDArray"]]]
+
+
+def _solver(
+    method: str, planes: EvaluationSet, weights: str | Path | None, device: str | None
+) -> tuple[_Solver, dict[str, Any]]:
+    """What turns numbers of planes into factors, and what to say about it."""
+    if method == "network":
+        from dsfunet_core.network.inference import factorize_images
+        from dsfunet_core.network.weights import load
+
+        loaded = load(weights, device=device or "cpu")
+
+        def by_network(members: list[int]) -> list[tuple[NDArray, NDArray]]:
+            return factorize_images(
+                loaded.network,
+                [planes.intensity[i] for i in members],
+                [planes.valid[i] for i in members],
+                device=device or "cpu",
+                batch_size=len(members),
+            )
+
+        return by_network, {"weights": loaded.name, "weights_sha256": loaded.checksum}
+    if planes.basis is None:
+        raise ParameterError(
+            f'method = {method!r} needs the lattice, but the set has no "basis"; add it, or '
+            'use method = "network".'
+        )
+    from dsfunet_core.factorization.lattice import factorize_arrays
+    from dsfunet_core.factorization.plane_data import PlaneData
+
+    basis = planes.basis
+    _, rows, columns = planes.intensity.shape
+    origin = np.array([rows // 2, columns // 2], float)
+
+    def by_lattice(members: list[int]) -> list[tuple[NDArray, NDArray]]:
+        data = [
+            PlaneData(planes.intensity[i].astype(float), planes.valid[i], basis[i], origin)
+            for i in members
+        ]
+        solutions = factorize_arrays(data, errors=False, device=device)
+        return [(s.form_factor, s.sro) for s in solutions]
+
+    return by_lattice, {}
+
+
+def _figures(
+    form_factor: NDArray, sro: NDArray, planes: EvaluationSet, i: int
+) -> dict[str, float]:
     """All errors of one plane, linear and on √I."""
     pairs = {
-        "sro": (solution.sro, planes.sro[i], None),
-        "form_factor": (solution.form_factor, planes.form_factor[i], None),
+        "sro": (sro, planes.sro[i], None),
+        "form_factor": (form_factor, planes.form_factor[i], None),
         "form_factor_measured": (
-            solution.form_factor,
+            form_factor,
             planes.form_factor[i],
             planes.valid[i],
         ),

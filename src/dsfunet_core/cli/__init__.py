@@ -13,6 +13,7 @@ from dsfunet_core.cli.console import ReportingGroup, forgiving_streams
 from dsfunet_core.cli.evaluate import evaluate
 from dsfunet_core.cli.factorize import factorize
 from dsfunet_core.cli.inspect import info, slice_plane
+from dsfunet_core.cli.network import train, weights_app
 from dsfunet_core.cli.report import demo, report
 from dsfunet_core.cli.simulate import simulate
 from dsfunet_core.cli.sro import fit_sro
@@ -74,4 +75,6 @@ app.command("fit-sro")(fit_sro)
 app.command("report")(report)
 app.command("evaluate")(evaluate)
 app.command("simulate")(simulate)
+app.command("train")(train)
+app.add_typer(weights_app, name="weights")
 app.command("demo")(demo)

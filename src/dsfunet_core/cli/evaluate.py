@@ -20,7 +20,13 @@ def evaluate(
             "by dsfunet simulate."
         ),
     ],
-    method: Annotated[str, typer.Option(help="Method to measure.")] = "lattice",
+    method: Annotated[
+        str, typer.Option(help="Method to measure: lattice or network.")
+    ] = "lattice",
+    weights: Annotated[
+        str | None,
+        typer.Option(help="Of the network: a name from `dsfunet weights list`, or a file."),
+    ] = None,
     json: Annotated[
         Path | None, typer.Option("--json", help="Write all figures here, plane by plane.")
     ] = None,
@@ -43,7 +49,12 @@ def evaluate(
     check_writable(json, overwrite)
     with progress("reading the set") as callback:
         figures = evaluate_set(
-            file, method=method, batch_size=batch_size, device=device, callback=callback
+            file,
+            method=method,
+            batch_size=batch_size,
+            weights=weights,
+            device=device,
+            callback=callback,
         )
     if json is not None:
         _write(json, figures, overwrite)
@@ -70,9 +81,11 @@ def _print(figures: dict[str, Any]) -> None:
     statistics = list(next(iter(figures["mse"].values())))
     for statistic in statistics:
         table.add_column(statistic, justify="right")
+    table.add_column("noise", justify="right")
     for quantity, values in figures["mse"].items():
         name, root, _ = quantity.partition("_sqrt")
         numbers = [f"{values[s]:.3g}" for s in statistics]
+        numbers.append(f"{figures['noise'][quantity]:.3g}")
         table.add_row(name.replace("_", " ") + (" of √I" if root else ""), *numbers)
     console = Console()
     console.print(table, markup=False)

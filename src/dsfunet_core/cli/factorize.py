@@ -32,7 +32,14 @@ def factorize(
     plane: Annotated[
         str | None, typer.Option(help="Which plane of a volume: hk1, h0l, hhl, hk0.5.")
     ] = None,
-    method: Annotated[str, typer.Option(help="How to separate the factors.")] = "lattice",
+    method: Annotated[
+        str,
+        typer.Option(help="lattice: with the reciprocal lattice; network: blind, trained."),
+    ] = "lattice",
+    weights: Annotated[
+        str | None,
+        typer.Option(help="Of the network: a name from `dsfunet weights list`, or a file."),
+    ] = None,
     support: Annotated[
         str,
         typer.Option(
@@ -94,6 +101,7 @@ def factorize(
             support=radius,
             background=background,
             robust=robust,
+            weights=weights,
             device=device,
             callback=callback,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["METHODS", "Factorization", "SroCoefficients", "check_device", "factorize"]
 
 #: Methods that :func:`factorize` knows.
-METHODS = ("lattice",)
+METHODS = ("lattice", "network")
 
 
 class CancelToken(Protocol):
@@ -39,6 +40,7 @@ def factorize(
     background: bool = False,
     robust: bool = True,
     errors: bool = True,
+    weights: str | Path | None = None,
     device: str | None = None,
     callback: Callable[[int, int, str], None] | None = None,
     cancel: CancelToken | None = None,
@@ -48,10 +50,11 @@ def factorize(
     Parameters
     ----------
     plane : ReciprocalPlane
-        With its lattice known (cell, origin and steps).
-    method : {"lattice"}
+        With its lattice known (cell, origin and steps) for ``"lattice"``.
+    method : {"lattice", "network"}
         How. ``"lattice"`` refines both factors with the periodicity of the short-range
-        order as the constraint.
+        order as the constraint. ``"network"`` is blind: a trained network, no lattice,
+        no uncertainties; `order` to `errors` do not apply.
     order : int
         Largest in-plane index |u| of the short-range order: 5 includes correlations up
         to five cells away along each axis.
@@ -64,6 +67,8 @@ def factorize(
         Reject outliers such as leftover Bragg peaks.
     errors : bool
         Compute the covariance of the coefficients.
+    weights : str or path-like, optional
+        Which trained network; the bundled compact one when left out.
     device : str, optional
         Torch device such as ``"cuda"``; the CPU when left out.
     callback : callable, optional
@@ -93,6 +98,19 @@ def factorize(
         raise ParameterError(
             f"method = {method!r} is not known; choose one of: {', '.join(METHODS)}."
         )
+    if weights is not None and method != "network":
+        raise ParameterError(
+            f"weights = {str(weights)!r} with method = {method!r}; only the network has any."
+        )
+    if method == "network":
+        from dsfunet_core.factorization.network import factorize_by_network
+
+        if background:
+            raise ParameterError(
+                'background = True: the network has no background term; use method = "lattice".'
+            )
+        check_device(device)
+        return factorize_by_network(plane, weights=weights, device=device, callback=callback)
     if not isinstance(order, int) or not 1 <= order <= 12:
         raise ParameterError(f"order = {order!r}; give a whole number from 1 to 12.")
     if support != "auto" and not (isinstance(support, int | float) and support > 0):

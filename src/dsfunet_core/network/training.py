@@ -7,6 +7,7 @@ the plane after the last one that counted.
 
 from __future__ import annotations
 
+import copy
 import csv
 import os
 import time
@@ -22,6 +23,7 @@ from torch.utils.data import DataLoader
 
 from dsfunet_core.errors import ParameterError
 from dsfunet_core.metrics import mean_squared_error, summary
+from dsfunet_core.network import weights
 from dsfunet_core.network.compact import CompactNet
 from dsfunet_core.network.losses import factor_loss, linear
 from dsfunet_core.simulate.crystals import VALIDATION
@@ -66,11 +68,14 @@ class TrainingPlan:
         Of weights and planes.
     workers : int
         Processes that simulate.
+    start : str, optional
+        Weights to begin with, see `dsfunet_core.network.weights.find`. The time and the
+        planes on their card count as done, and the network has their size.
     """
 
     hours: float = 1.0
-    widths: tuple[int, ...] = (32, 64, 96)
-    depths: tuple[int, ...] = (1, 2, 2)
+    widths: tuple[int, ...] = (32, 64, 96, 128)
+    depths: tuple[int, ...] = (2, 2, 2, 2)
     stages: int = 1
     batch: int = 16
     crop: int = 128
@@ -80,6 +85,7 @@ class TrainingPlan:
     disturb: float = 0.5
     seed: int = 1
     workers: int = 1
+    start: str | None = None
 
     def __post_init__(self) -> None:
         if not self.hours > 0 or self.batch < 1 or not self.learning_rate > 0:
@@ -212,8 +218,8 @@ def train(
     plan : TrainingPlan
         What to do.
     folder : path-like
-        Where ``last.ckpt``, ``best.ckpt`` and ``log.csv`` go; a run found there is
-        continued.
+        Where ``last.ckpt``, ``best.safetensors`` and ``log.csv`` go; a run found there
+        is continued.
     minutes : float, optional
         Stop after so many in this sitting; the run can be continued.
     checkpoint_minutes : float
@@ -239,7 +245,17 @@ def train(
     )
     fabric.launch()
     torch.manual_seed(plan.seed)
-    network = CompactNet(plan.widths, plan.depths, plan.stages)
+    network: torch.nn.Module
+    if plan.start is None:
+        network = CompactNet(plan.widths, plan.depths, plan.stages)
+    else:
+        loaded = weights.load(plan.start)
+        if loaded.card["preset"] != "compact":
+            raise ParameterError(
+                f"start = {plan.start!r} are weights of the {loaded.card['preset']} network; "
+                "this trains the compact one."
+            )
+        network = copy.deepcopy(loaded.network).train()
     average = AveragedModel(network, avg_fn=_running_average)
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=plan.learning_rate, betas=(0.9, 0.98), weight_decay=1e-3
@@ -247,6 +263,8 @@ def train(
     model, optimizer = fabric.setup(network, optimizer)
     average = average.to(fabric.device)
     progress = _Progress()
+    if plan.start is not None:
+        progress = _Progress(**loaded.card.get("progress", {}))
     last = folder / "last.ckpt"
     state = {"model": model, "average": average, "optimizer": optimizer}
     if last.exists():
@@ -271,12 +289,19 @@ def train(
         better = score < progress.best
         progress.best = min(score, progress.best)
         content = {**state, "progress": asdict(progress), "plan": asdict(plan)}
-        for path in [last] + ([folder / "best.ckpt"] if better else []):
-            temporary = path.with_suffix(".partial")
-            fabric.save(temporary, content)
-            if fabric.is_global_zero:
-                os.replace(temporary, path)
+        temporary = last.with_suffix(".partial")
+        fabric.save(temporary, content)
         if fabric.is_global_zero:
+            os.replace(temporary, last)
+        if fabric.is_global_zero:
+            if better:
+                card = {
+                    "figures": progress.figures,
+                    "plan": asdict(plan),
+                    "progress": asdict(progress),
+                }
+                target = folder / "best.safetensors"
+                weights.save(target, average.module, "compact", card, overwrite=True)
             _log(folder / "log.csv", progress.figures)
             if callback is not None:
                 callback(progress.figures)
