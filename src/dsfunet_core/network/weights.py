@@ -253,7 +253,13 @@ def import_published(
         file = existing_file(source)
         try:
             state = torch.load(file, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        except (
+            pickle.UnpicklingError,
+            RuntimeError,
+            EOFError,
+            LookupError,
+            ValueError,
+        ) as error:
             raise FileFormatError(
                 f"{file} is not a file of torch weights ({error})."
             ) from error
