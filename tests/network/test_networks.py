@@ -64,13 +64,17 @@ def test_published_weights_are_imported(tmp_path):
     loaded = weights.load("paper")
     assert len(loaded.checksum) == 64
     x = torch.rand(1, 1, 64, 64) * 2 - 1
-    for channel, name in enumerate(("form_factor", "sro")):
-        alone = Generator().eval()
-        alone.load_state_dict(states[name])
-        with torch.inference_mode():
-            expected, found = alone(x)[:, 0], loaded.network(x, x)[-1][:, channel]
-        # Half precision on disk.
-        torch.testing.assert_close(found, expected, atol=5e-3, rtol=0)
+    # Dropout is on in use, as published, and always the same.
+    with torch.inference_mode():
+        found = loaded.network(x, x)[-1]
+        torch.testing.assert_close(loaded.network(x, x)[-1], found)
+        generators = {name: Generator().train() for name in states}
+        torch.manual_seed(0)
+        for channel, (name, alone) in enumerate(generators.items()):
+            alone.load_state_dict(states[name])
+            expected = alone(x)[:, 0]
+            # Half precision on disk.
+            torch.testing.assert_close(found[:, channel], expected, atol=0.02, rtol=0)
     with pytest.raises(ParameterError, match="exists already"):
         weights.import_published(
             tmp_path / "generator_dFF_200.pth", tmp_path / "generator_SRO_200.pth", target

@@ -19,13 +19,19 @@ weights_app = typer.Typer(
 
 def train(
     folder: Annotated[Path, typer.Argument(help="Of the run; one found there is continued.")],
+    preset: Annotated[
+        str, typer.Option(help="compact: ours; paper: two Pix2Pix GANs, for a GPU.")
+    ] = "compact",
     hours: Annotated[
         float, typer.Option(help="Time the whole run is planned for, sittings added up.")
     ] = 10.0,
     minutes: Annotated[
         float | None, typer.Option(help="Stop after so many in this sitting.")
     ] = None,
-    batch: Annotated[int, typer.Option(help="Pieces of 128 × 128 pixels a step.")] = 16,
+    batch: Annotated[
+        int | None,
+        typer.Option(help="Pieces of 128 × 128 pixels a step (8), or the paper's planes (32)."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of weights and planes.")] = 1,
     disturb: Annotated[
         float, typer.Option(help="Chance that a plane has noise, background and so on.")
@@ -44,7 +50,7 @@ def train(
         str, typer.Option(help="32-true, 16-mixed or bf16-mixed.")
     ] = "32-true",
 ) -> None:
-    """Train the compact network on planes simulated while it learns.
+    """Train a network on planes simulated while it learns.
 
     A run that was stopped or killed goes on from its last checkpoint, with the same planes.
     The averaged weights are in best.safetensors, for --weights.
@@ -55,7 +61,15 @@ def train(
     from dsfunet_core.network.training import train as run
 
     plan = TrainingPlan(
-        hours=hours, batch=batch, seed=seed, disturb=disturb, start=start, workers=workers
+        hours=hours,
+        preset=preset,
+        batch=batch or (32 if preset == "paper" else 8),
+        learning_rate=2e-4 if preset == "paper" else 1.5e-3,
+        cooldown=0.0 if preset == "paper" else 0.25,
+        seed=seed,
+        disturb=disturb,
+        start=start,
+        workers=workers,
     )
 
     def tell(figures: dict[str, float]) -> None:

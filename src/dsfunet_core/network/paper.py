@@ -155,6 +155,14 @@ class PaperNet(nn.Module):
         self.sro = Generator()
         initialise(self)
 
+    def train(self, mode: bool = True) -> PaperNet:
+        """Dropout stays on, as published: it is the noise z of eq. (8)."""
+        super().train(mode)
+        for part in self.modules():
+            if isinstance(part, nn.Dropout):
+                part.train()
+        return self
+
     def forward(self, scattering: Tensor, valid: Tensor) -> list[Tensor]:
         """Factorize; the mask is in the −1 of the dead pixels already.
 
@@ -170,4 +178,9 @@ class PaperNet(nn.Module):
         list of Tensor, shape (n, 2, rows, columns)
             √I_FF and √I_SRO on [−1, 1].
         """
-        return [torch.cat([self.form_factor(scattering), self.sro(scattering)], dim=1)]
+        if self.training:
+            return [torch.cat([self.form_factor(scattering), self.sro(scattering)], dim=1)]
+        # The same plane gives the same answer.
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            return [torch.cat([self.form_factor(scattering), self.sro(scattering)], dim=1)]

@@ -1,4 +1,4 @@
-"""Training of the compact network on planes simulated while it learns.
+"""Training of a network on planes simulated while it learns.
 
 A run can be killed at any moment: what it needs to go on is written every few minutes, under
 a temporary name that is then renamed, and the planes are numbered, so that it goes on with
@@ -18,16 +18,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
 from dsfunet_core.errors import ParameterError
 from dsfunet_core.metrics import mean_squared_error, summary
 from dsfunet_core.network import weights
-from dsfunet_core.network.compact import CompactNet
-from dsfunet_core.network.losses import factor_loss, linear
-from dsfunet_core.simulate.crystals import VALIDATION
-from dsfunet_core.simulate.stream import PlaneStream, as_sample, plane_number
+from dsfunet_core.network.losses import linear
+from dsfunet_core.network.paper import PaperNet
+from dsfunet_core.network.recipes import CompactRecipe, PaperRecipe, Recipe
+from dsfunet_core.simulate.crystals import PAPER, VALIDATION
+from dsfunet_core.simulate.stream import (
+    PlaneStream,
+    as_paper_sample,
+    as_sample,
+    plane_number,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,8 +41,6 @@ __all__ = ["TrainingPlan", "train", "validate", "validation_samples"]
 
 #: Seed of the planes that are watched during training; training itself never draws them.
 VALIDATION_SEED = 20240202
-#: What an early stage of the network counts against the last.
-EARLY_STAGE = 0.3
 _COLUMNS = ("minutes", "seen", "loss", "sro", "form_factor", "sro_p90", "form_factor_p90")
 
 
@@ -50,12 +53,15 @@ class TrainingPlan:
     hours : float
         Time the learning rate is planned for. A longer plan can take over a run that is
         under way.
+    preset : {"compact", "paper"}
+        Which network, and with it the recipe: ours, or two Pix2Pix GANs on the paper's
+        planes (no crops, no disturbances, each image scaled from its own minimum).
     widths, depths, stages
-        The network, see `CompactNet`.
+        Size of the compact network, see `CompactNet`.
     batch : int
         Planes a step.
     crop : int
-        Edge of the pieces [pixels] that are trained on first.
+        Edge of the pieces [pixels] that the compact network is trained on first.
     full_from : float
         Fraction of the time after which whole planes of 256 pixels follow, fewer a step.
     cooldown : float
@@ -74,6 +80,7 @@ class TrainingPlan:
     """
 
     hours: float = 1.0
+    preset: str = "compact"
     widths: tuple[int, ...] = (32, 64, 96, 128)
     depths: tuple[int, ...] = (2, 2, 2, 2)
     stages: int = 1
@@ -164,14 +171,20 @@ def validate(
 
 
 def _batches(plan: TrainingPlan, start: int, whole: bool) -> Iterator[dict[str, Tensor]]:
-    batch = max(1, plan.batch * plan.crop**2 // 256**2) if whole else plan.batch
-    stream = PlaneStream(
-        plan.seed,
-        crop=None if whole else plan.crop,
-        disturb=plan.disturb,
-        start=start,
-        block=batch,
-    )
+    if plan.preset == "paper":
+        batch = plan.batch
+        stream = PlaneStream(
+            plan.seed, PAPER, start=start, block=batch, transform=as_paper_sample
+        )
+    else:
+        batch = max(1, plan.batch * plan.crop**2 // 256**2) if whole else plan.batch
+        stream = PlaneStream(
+            plan.seed,
+            crop=None if whole else plan.crop,
+            disturb=plan.disturb,
+            start=start,
+            block=batch,
+        )
     loader = DataLoader(
         stream,
         batch_size=batch,
@@ -182,9 +195,21 @@ def _batches(plan: TrainingPlan, start: int, whole: bool) -> Iterator[dict[str, 
     return iter(loader)
 
 
-def _running_average(average: Tensor, current: Tensor, n: Tensor | int) -> Tensor:
-    """Exponential average over about a thousand steps, fewer at the start."""
-    return average.lerp(current, 1 - min((1 + int(n)) / (10 + int(n)), 0.999))
+def _network(plan: TrainingPlan) -> tuple[torch.nn.Module, _Progress]:
+    """Network to train, and how far it has come."""
+    if plan.start is None:
+        options = {"widths": plan.widths, "depths": plan.depths, "stages": plan.stages}
+        return weights.build(plan.preset, options if plan.preset == "compact" else None), (
+            _Progress()
+        )
+    loaded = weights.load(plan.start)
+    if loaded.card["preset"] != plan.preset:
+        raise ParameterError(
+            f"start = {plan.start!r} are weights of the {loaded.card['preset']} network, but "
+            f"preset = {plan.preset!r} was asked for."
+        )
+    progress = _Progress(**loaded.card.get("progress", {}))
+    return copy.deepcopy(loaded.network).train(), progress
 
 
 def _one_thread(_worker: int) -> None:
@@ -245,30 +270,15 @@ def train(
     )
     fabric.launch()
     torch.manual_seed(plan.seed)
-    network: torch.nn.Module
-    if plan.start is None:
-        network = CompactNet(plan.widths, plan.depths, plan.stages)
+    network, progress = _network(plan)
+    recipe: Recipe
+    if isinstance(network, PaperNet):
+        recipe = PaperRecipe(network, fabric)
     else:
-        loaded = weights.load(plan.start)
-        if loaded.card["preset"] != "compact":
-            raise ParameterError(
-                f"start = {plan.start!r} are weights of the {loaded.card['preset']} network; "
-                "this trains the compact one."
-            )
-        network = copy.deepcopy(loaded.network).train()
-    average = AveragedModel(network, avg_fn=_running_average)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=plan.learning_rate, betas=(0.9, 0.98), weight_decay=1e-3
-    )
-    model, optimizer = fabric.setup(network, optimizer)
-    average = average.to(fabric.device)
-    progress = _Progress()
-    if plan.start is not None:
-        progress = _Progress(**loaded.card.get("progress", {}))
+        recipe = CompactRecipe(network, fabric)
     last = folder / "last.ckpt"
-    state = {"model": model, "average": average, "optimizer": optimizer}
     if last.exists():
-        rest = fabric.load(last, state)
+        rest = fabric.load(last, recipe.state())
         progress = _Progress(**rest["progress"])
     samples = validation_samples(validation)
     started, before = time.monotonic(), progress.seconds
@@ -278,7 +288,7 @@ def train(
     batches: Iterator[dict[str, Tensor]] = iter(())
 
     def look() -> None:
-        progress.figures = validate(average.module, samples, fabric.device)
+        progress.figures = validate(recipe.result, samples, fabric.device)
         progress.figures |= {
             "minutes": progress.seconds / 60,
             "seen": progress.seen,
@@ -288,7 +298,7 @@ def train(
         score = progress.figures["sro"] + progress.figures["form_factor"]
         better = score < progress.best
         progress.best = min(score, progress.best)
-        content = {**state, "progress": asdict(progress), "plan": asdict(plan)}
+        content = {**recipe.state(), "progress": asdict(progress), "plan": asdict(plan)}
         temporary = last.with_suffix(".partial")
         fabric.save(temporary, content)
         if fabric.is_global_zero:
@@ -301,7 +311,7 @@ def train(
                     "progress": asdict(progress),
                 }
                 target = folder / "best.safetensors"
-                weights.save(target, average.module, "compact", card, overwrite=True)
+                weights.save(target, recipe.result, plan.preset, card, overwrite=True)
             _log(folder / "log.csv", progress.figures)
             if callback is not None:
                 callback(progress.figures)
@@ -317,20 +327,8 @@ def train(
         batch = next(batches)
         generator = torch.Generator().manual_seed(progress.seen)
         batch = fabric.to_device(_symmetric(batch, generator))
-        for group in optimizer.param_groups:
-            group["lr"] = plan.rate(elapsed, progress.seen)
-        truth = torch.cat([batch["form_factor"], batch["sro"]], dim=1)
-        found = model(batch["scattering"], batch["valid"])
-        loss = factor_loss(found[-1], truth)
-        for early in found[:-1]:
-            loss = loss + EARLY_STAGE * factor_loss(early, truth)
-        fabric.backward(loss)
-        fabric.clip_gradients(model, optimizer, max_norm=1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        average.update_parameters(network)
-        losses.append(float(loss.detach()))
-        progress.seen += len(truth) * fabric.world_size
+        losses.append(recipe.step(batch, plan.rate(elapsed, progress.seen)))
+        progress.seen += len(batch["sro"]) * fabric.world_size
         progress.seconds = before + time.monotonic() - started
         if progress.seconds >= next_look:
             look()

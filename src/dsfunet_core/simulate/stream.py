@@ -18,7 +18,7 @@ from dsfunet_core.simulate.realism import disturbed, random_realism
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
-__all__ = ["PlaneStream", "as_sample", "plane_number"]
+__all__ = ["PlaneStream", "as_paper_sample", "as_sample", "plane_number"]
 
 
 def plane_number(
@@ -58,6 +58,22 @@ def plane_number(
     return plane
 
 
+def as_paper_sample(simulated: SimulatedPlane) -> dict[str, torch.Tensor]:
+    """Tensors scaled as the paper does: each image from its own minimum to its maximum.
+
+    Parameters
+    ----------
+    simulated : SimulatedPlane
+        Plane and truth.
+
+    Returns
+    -------
+    dict of str to Tensor
+        As `as_sample`; factors scaled so do not quite multiply to the scattering.
+    """
+    return _sample(simulated, from_zero=False)
+
+
 def as_sample(simulated: SimulatedPlane) -> dict[str, torch.Tensor]:
     """Tensors a network is trained with, each (1, rows, columns) and on √I.
 
@@ -73,13 +89,17 @@ def as_sample(simulated: SimulatedPlane) -> dict[str, torch.Tensor]:
         ``clean``, ``form_factor`` and ``sro`` scaled to [−1, 1] from zero, without dead
         zones.
     """
+    return _sample(simulated, from_zero=True)
+
+
+def _sample(simulated: SimulatedPlane, *, from_zero: bool) -> dict[str, torch.Tensor]:
     plane = simulated.plane
     images = {
-        "scattering": root_scaled(plane.intensity, plane.valid, from_zero=True),
+        "scattering": root_scaled(plane.intensity, plane.valid, from_zero=from_zero),
         "valid": plane.valid.astype(np.float32),
-        "clean": root_scaled(simulated.form_factor * simulated.sro, from_zero=True),
-        "form_factor": root_scaled(simulated.form_factor, from_zero=True),
-        "sro": root_scaled(simulated.sro, from_zero=True),
+        "clean": root_scaled(simulated.form_factor * simulated.sro, from_zero=from_zero),
+        "form_factor": root_scaled(simulated.form_factor, from_zero=from_zero),
+        "sro": root_scaled(simulated.sro, from_zero=from_zero),
     }
     return {name: torch.from_numpy(image[None]) for name, image in images.items()}
 
