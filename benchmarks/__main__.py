@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import machine, simulation, tris_amide, validation
+from benchmarks import machine, network, simulation, tris_amide, validation
 
 
 def main() -> None:
@@ -17,9 +17,9 @@ def main() -> None:
     parser.add_argument(
         "which",
         nargs="*",
-        default=["simulation", "validation", "tris-amide"],
-        help="simulation: its speed; validation: simulated planes; tris-amide: the benchmark "
-        "crystal (default: all)",
+        default=["simulation", "network", "validation", "tris-amide"],
+        help="simulation, network: their speed; validation: simulated planes; tris-amide: "
+        "the benchmark crystal (default: all)",
     )
     parser.add_argument("--planes", type=int, default=200, help="validation planes (200)")
     parser.add_argument("--seeds", type=int, default=50, help="noise realisations (50)")
@@ -35,6 +35,8 @@ def main() -> None:
     for which in arguments.which:
         if which == "simulation":
             results = {"simulation": simulation.run(console)}
+        elif which == "network":
+            results = {"network": network.run(console)}
         elif which == "validation":
             results = {
                 f"{c:g}": validation.run(arguments.planes, c, console) for c in arguments.counts
