@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,9 @@ class EvaluationSet:
     basis : ndarray, shape (n, 2, 2), optional
         Columns: the two in-plane reciprocal-lattice vectors in pixels (row, column);
         the origin is pixel (H // 2, W // 2). Only a network does without.
+    notes : list of dict, optional
+        How each plane was made: ``coverage``, ``q_max``, ``extent`` [Å] of the molecules,
+        ``counts`` per pixel; figures are split by what is there.
     """
 
     intensity: NDArray[np.floating]
@@ -49,6 +53,7 @@ class EvaluationSet:
     form_factor: NDArray[np.floating]
     sro: NDArray[np.floating]
     basis: NDArray[np.float64] | None = None
+    notes: list[dict[str, Any]] | None = None
 
     def __len__(self) -> int:
         return len(self.intensity)
@@ -75,8 +80,9 @@ def read_set(path: str | Path) -> EvaluationSet:
     """
     if Path(path).is_dir():
         shards = list(iterate_set(path))
+        notes = [_note(text) for shard in shards for text in shard.pop("description")]
         joined = {key: np.concatenate([s[key] for s in shards]) for key in shards[0]}
-        return _checked(joined, str(path))
+        return replace(_checked(joined, str(path)), notes=notes)
     path = existing_file(path)
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -94,6 +100,12 @@ def read_set(path: str | Path) -> EvaluationSet:
             f"{path} cannot be read as an .npz file ({error}). Write it with numpy.savez."
         ) from error
     return _checked(arrays, str(path))
+
+
+def _note(text: bytes) -> dict[str, Any]:
+    content = json.loads(text)
+    counts = content.get("realism", {}).get("counts", 0.0)
+    return {**content, "counts": counts or float("inf")}
 
 
 def _floating(array: NDArray) -> NDArray[np.floating]:
@@ -167,6 +179,7 @@ def evaluate_set(
     method: str = "lattice",
     batch_size: int = 1,
     weights: str | Path | None = None,
+    inception: str | Path | None = None,
     device: str | None = None,
     callback: Callable[[int, int, str], None] | None = None,
 ) -> dict[str, Any]:
@@ -182,6 +195,8 @@ def evaluate_set(
         Planes solved at once: 1 suits a CPU, 16 or more a GPU.
     weights : str or path-like, optional
         Of the network, see `dsfunet_core.network.weights.find`.
+    inception : path-like, optional
+        File for FID and KID, see `InceptionDistances`; they are None without.
     device : str, optional
         Torch device; the CPU when left out.
     callback : callable, optional
@@ -193,8 +208,9 @@ def evaluate_set(
         ``n``, ``method``, ``mse`` with mean, median and p90 of ``sro``,
         ``form_factor`` (whole image), ``form_factor_measured`` (valid pixels) and of the
         same on √I (``sro_sqrt`` …), ``noise`` with the means of uniform noise in place of
-        both factors, ``seconds_per_plane``, and under ``planes`` the figures of every
-        plane.
+        both factors, ``inception`` with FID and KID of ``sro`` and ``form_factor``,
+        ``splits`` with means by coverage, Q_max, size and counts where the set tells
+        them, ``seconds_per_plane``, and under ``planes`` the figures of every plane.
 
     Raises
     ------
@@ -211,6 +227,12 @@ def evaluate_set(
     planes = path_or_set if isinstance(path_or_set, EvaluationSet) else read_set(path_or_set)
     solve, card = _solver(method, planes, weights, device)
     n = len(planes)
+    distances: dict[str, Any] = {}
+    if inception is not None:
+        from dsfunet_core.inception import InceptionDistances
+
+        for name in ("sro", "form_factor"):
+            distances[name] = InceptionDistances(inception, device=device or "cpu")
     figures: dict[str, list[float]] = {}
     noise: dict[str, list[float]] = {}
     seconds = []
@@ -222,6 +244,9 @@ def evaluate_set(
         for i, (form_factor, sro) in zip(members, factors, strict=True):
             for name, value in _figures(form_factor, sro, planes, i).items():
                 figures.setdefault(name, []).append(value)
+            if distances:
+                distances["sro"].add(sro, planes.sro[i])
+                distances["form_factor"].add(form_factor, planes.form_factor[i])
             first_noise, second_noise = np.random.default_rng(i).random((2, *sro.shape))
             for name, value in _figures(first_noise, second_noise, planes, i).items():
                 noise.setdefault(name, []).append(value)
@@ -233,9 +258,40 @@ def evaluate_set(
         **card,
         "mse": {quantity: summary(values) for quantity, values in figures.items()},
         "noise": {quantity: float(np.mean(values)) for quantity, values in noise.items()},
+        "inception": {name: d.result() for name, d in distances.items()} or None,
+        "splits": _splits(planes.notes, figures),
         "seconds_per_plane": float(np.sum(seconds) / n),
         "planes": figures,
     }
+
+
+#: Edges of the classes that figures are split by.
+_CLASSES = {
+    "coverage": (0.4, 0.55, 0.7, 0.85, 1.0),
+    "q_max": (6.0, 6.5, 7.0, 7.5, 8.0),
+    "extent": (0.0, 3.0, 6.0, 9.0, 30.0),
+    "counts": (0.0, 2.0, 10.0, 50.0, float("inf")),
+}
+
+
+def _splits(
+    notes: list[dict[str, Any]] | None, figures: dict[str, list[float]]
+) -> dict[str, list[dict[str, Any]]]:
+    """Means of both factors by class of what the set tells about its planes."""
+    splits: dict[str, list[dict[str, Any]]] = {}
+    for name, edges in _CLASSES.items():
+        values = np.array([note.get(name, np.nan) for note in notes or []], float)
+        for low, high in zip(edges[:-1], edges[1:], strict=True):
+            below = values <= high if high == edges[-1] else values < high
+            inside = (values >= low) & below
+            if inside.any() and not np.all(values == values[0]):
+                means = {
+                    key: float(np.mean(np.array(figures[key])[inside]))
+                    for key in ("sro", "form_factor")
+                }
+                entry = {"from": low, "to": high, "n": int(inside.sum()), **means}
+                splits.setdefault(name, []).append(entry)
+    return splits
 
 
 _Solver = Callable[[list[int]], list[tuple["NDArray", "NDArray"]]]

@@ -30,6 +30,13 @@ def evaluate(
     json: Annotated[
         Path | None, typer.Option("--json", help="Write all figures here, plane by plane.")
     ] = None,
+    inception: Annotated[
+        Path | None,
+        typer.Option(
+            help="TorchScript file of the 2015 Inception network, for FID and KID; it does "
+            "not come with this package."
+        ),
+    ] = None,
     batch_size: Annotated[
         int, typer.Option(help="Planes solved at once: 1 on a CPU, 16 or more on a GPU.")
     ] = 1,
@@ -53,6 +60,7 @@ def evaluate(
             method=method,
             batch_size=batch_size,
             weights=weights,
+            inception=inception,
             device=device,
             callback=callback,
         )
@@ -89,8 +97,39 @@ def _print(figures: dict[str, Any]) -> None:
         table.add_row(name.replace("_", " ") + (" of √I" if root else ""), *numbers)
     console = Console()
     console.print(table, markup=False)
+    for name, title in (("sro", "I_SRO"), ("form_factor", "I_FF")):
+        distances = (figures["inception"] or {}).get(name)
+        text = (
+            "not available (give --inception)"
+            if distances is None
+            else (f"{distances['fid']:.3g} and {distances['kid']:.3g}")
+        )
+        console.print(f"{title}: FID and KID {text}", highlight=False)
+    _print_splits(figures["splits"], console)
     planes = "1 plane" if figures["n"] == 1 else f"{figures['n']} planes"
     console.print(
         f"{planes}, method {figures['method']}, {figures['seconds_per_plane']:.2f} s a plane",
         highlight=False,
     )
+
+
+def _print_splits(splits: dict[str, list[dict[str, Any]]], console: Any) -> None:
+    from rich.table import Table
+
+    names = {
+        "coverage": "measured",
+        "q_max": "Q_max, Å⁻¹",
+        "extent": "size of the molecules, Å",
+        "counts": "counts a pixel",
+    }
+    if not splits:
+        return
+    table = Table(title="means by kind of plane", box=None)
+    for column in ("", "planes", "sro", "form factor"):
+        table.add_column(column, justify="left" if not column else "right")
+    for name, classes in splits.items():
+        for entry in classes:
+            span = f"{names[name]} {entry['from']:g}–{entry['to']:g}"
+            numbers = (f"{entry[key]:.3g}" for key in ("sro", "form_factor"))
+            table.add_row(span, str(entry["n"]), *numbers)
+    console.print(table, markup=False)

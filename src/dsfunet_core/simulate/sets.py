@@ -278,8 +278,8 @@ def iterate_set(folder: str | Path) -> Iterator[dict[str, NDArray]]:
     Yields
     ------
     dict
-        ``intensity``, ``valid``, ``form_factor``, ``sro`` (n, rows, columns) and ``basis``
-        (n, 2, 2) of one shard.
+        ``intensity``, ``valid``, ``form_factor``, ``sro`` (n, rows, columns), ``basis``
+        (n, 2, 2) and ``description`` (n JSON texts) of one shard.
 
     Raises
     ------
@@ -302,7 +302,7 @@ def iterate_set(folder: str | Path) -> Iterator[dict[str, NDArray]]:
                 "the same values goes on with it."
             )
         with h5py.File(path) as file:
-            names = ("intensity", "valid", "form_factor", "sro", "basis")
+            names = ("intensity", "valid", "form_factor", "sro", "basis", "description")
             shard = {name: file[name][()] for name in names}
         shard["valid"] = shard["valid"].astype(bool)
         yield shard
