@@ -68,7 +68,7 @@ def test_dead_pixels_are_never_seen(shape):
 
 def test_a_batch_is_its_planes_one_by_one():
     torch.manual_seed(0)
-    network = CompactNet((8, 16), (1, 1)).eval()
+    network = CompactNet((8, 16), (1, 1), (8, 16), (1, 1)).eval()
     images = [smooth(90, 90), smooth(120, 70), smooth(256, 256)]
     masks = [np.ones(i.shape, bool) for i in images]
     together = factorize_images(network, images, masks, batch_size=3)
@@ -89,7 +89,7 @@ def test_planes_with_nothing_in_them_are_refused():
 def stored(tmp_path):
     torch.manual_seed(3)
     path = tmp_path / "random.safetensors"
-    weights.save(path, CompactNet((8, 16), (1, 1)), "compact", {"figures": {}})
+    weights.save(path, CompactNet((8, 16), (1, 1), (8, 16), (1, 1)), "compact", {"figures": {}})
     return path
 
 

@@ -17,7 +17,13 @@ from dsfunet_core.network.paper import PaperNet
 from dsfunet_core.network.recipes import PaperRecipe
 from dsfunet_core.network.training import TrainingPlan, train, validate, validation_samples
 
-TINY = {"widths": (8, 16), "depths": (1, 1), "batch": 4, "crop": 32, "workers": 0}
+SMALL = {
+    "widths": (8, 16),
+    "depths": (1, 1),
+    "final_widths": (8, 16),
+    "final_depths": (1, 1),
+}
+TINY = {"network": SMALL, "batch": 4, "crop": 32, "workers": 0}
 
 
 def test_losses_are_those_of_the_paper():

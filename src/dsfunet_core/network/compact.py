@@ -17,6 +17,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from dsfunet_core.network.consensus import PeriodicConsensus
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -102,33 +104,44 @@ class Hourglass(nn.Module):
 class CompactNet(nn.Module):
     """Factorizer of ours: √I and its mask in, √I_FF and √I_SRO out, all on [−1, 1].
 
+    A first hourglass guesses both factors. What the guessed order has in common after
+    translations gives an order that all cells agree on (`PeriodicConsensus`), and the plane
+    divided by that a better form factor; a second hourglass weighs it all and corrects.
+
     Parameters
     ----------
     widths : tuple of int
-        Channels at 1/2, 1/4, 1/8 … of the resolution; multiples of 8.
+        Channels of the first hourglass at 1/2, 1/4, 1/8 … of the resolution; multiples of 8.
     depths : tuple of int
-        Blocks at each, on the way down and on the way up.
-    stages : int
-        Rounds. Each later one sees the factors found so far and the plane divided by
-        either, as an alternating solver would.
+        Its blocks at each resolution, on the way down and on the way up.
+    final_widths, final_depths : tuple of int
+        The same of the second.
+    sharpness : tuple of float
+        How strictly equivalent pixels are chosen, see `PeriodicConsensus`; the middle one is
+        what the second hourglass corrects.
     """
 
     def __init__(
         self,
-        widths: tuple[int, ...] = (32, 64, 96),
-        depths: tuple[int, ...] = (1, 2, 2),
-        stages: int = 2,
+        widths: tuple[int, ...] = (24, 48, 72, 96),
+        depths: tuple[int, ...] = (1, 1, 1, 1),
+        final_widths: tuple[int, ...] = (32, 64, 96, 128),
+        final_depths: tuple[int, ...] = (1, 1, 1, 1),
+        sharpness: tuple[float, ...] = (6.0, 16.0, 50.0),
     ) -> None:
         super().__init__()
-        self.options = {"widths": widths, "depths": depths, "stages": stages}
+        self.options = {
+            "widths": widths,
+            "depths": depths,
+            "final_widths": final_widths,
+            "final_depths": final_depths,
+            "sharpness": sharpness,
+        }
         #: Rows and columns must be multiples of this.
-        self.multiple = 2 ** len(widths)
-        self.stems = nn.ModuleList(
-            nn.Conv2d((3 if stage == 0 else 7) * 4, widths[0], 3, padding=1)
-            for stage in range(stages)
-        )
-        self.bodies = nn.ModuleList(Hourglass(widths, depths) for _ in range(stages))
-        self.heads = nn.ModuleList(nn.Conv2d(widths[0], 8, 3, padding=1) for _ in range(stages))
+        self.multiple = 2 ** max(len(widths), len(final_widths))
+        self.guess = _Factors(3, widths, depths)
+        self.consensus = PeriodicConsensus(tuple(sharpness))
+        self.correct = _Factors(6 + 2 * len(sharpness), final_widths, final_depths)
 
     def forward(self, scattering: Tensor, valid: Tensor) -> list[Tensor]:
         """Factorize.
@@ -143,26 +156,39 @@ class CompactNet(nn.Module):
         Returns
         -------
         list of Tensor, shape (n, 2, rows, columns)
-            √I_FF and √I_SRO on [−1, 1] after each stage; the last is the answer.
+            √I_FF and √I_SRO on [−1, 1]: the guess, and last the answer.
         """
         intensity = ((scattering + 1) / 2).square()
-        logarithm = torch.log(intensity / FLOOR + 1) * valid
-        inputs = torch.cat([scattering, valid, logarithm / 3], dim=1)
-        results: list[Tensor] = []
-        features: Tensor | None = None
-        for stem, body, head in zip(self.stems, self.bodies, self.heads, strict=True):
-            if results:
-                roots = (results[-1].clamp(-1, 1) + 1) / 2
-                # √I / √I_FF is √I_SRO up to scale, and the other way round.
-                quotients = (
-                    torch.log((intensity + FLOOR) / (roots.flip(1).square() + 30 * FLOOR))
-                    * valid
-                )
-                stacked = torch.cat([inputs, results[-1], quotients], dim=1)
-                features = features + stem(functional.pixel_unshuffle(stacked, 2))
-            else:
-                features = stem(functional.pixel_unshuffle(inputs, 2))
-            features = body(features)
-            found = functional.pixel_shuffle(head(features), 2)
-            results.append(found if not results else results[-1] + found)
-        return results
+        logarithm = torch.log(intensity / FLOOR + 1) * valid / 3
+        inputs = torch.cat([scattering, valid, logarithm], dim=1)
+        guess = self.guess(inputs)
+        with torch.no_grad():
+            factors = ((guess.clamp(-1, 1) + 1) / 2).square()
+            form_factor, sro = factors[:, :1], factors[:, 1:]
+            order = self.consensus(intensity, valid, form_factor, sro).clamp(0, 1.5)
+            # The plane divided by either factor is the other, up to scale.
+            quotients = torch.log((intensity + FLOOR) / (order + 10 * FLOOR)) * valid / 3
+            direct = torch.log((intensity + FLOOR) / (form_factor + 10 * FLOOR)) * valid / 3
+            roots = 2 * order.sqrt() - 1
+        middle = len(self.consensus.sharpness) // 2
+        base = torch.cat([guess[:, :1], roots[:, middle : middle + 1]], dim=1)
+        seen = torch.cat([inputs, guess.detach(), roots, quotients, direct], dim=1)
+        return [guess, base + self.correct(seen)]
+
+
+class _Factors(nn.Module):
+    """Hourglass between the pixels and two images."""
+
+    def __init__(self, channels: int, widths: tuple[int, ...], depths: tuple[int, ...]) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(4 * channels, widths[0], 3, padding=1)
+        self.body = Hourglass(widths, depths)
+        self.head = nn.Conv2d(widths[0], 8, 3, padding=1)
+        # The answer begins as what it corrects.
+        for parameter in self.head.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Two images from (n, channels, rows, columns)."""
+        features = self.body(self.stem(functional.pixel_unshuffle(x, 2)))
+        return functional.pixel_shuffle(self.head(features), 2)

@@ -11,7 +11,7 @@ import copy
 import csv
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,8 +56,8 @@ class TrainingPlan:
     preset : {"compact", "paper"}
         Which network, and with it the recipe: ours, or two Pix2Pix GANs on the paper's
         planes (no crops, no disturbances, each image scaled from its own minimum).
-    widths, depths, stages
-        Size of the compact network, see `CompactNet`.
+    network : mapping
+        Size of the compact network where it is not the usual one, see `CompactNet`.
     batch : int
         Planes a step.
     crop : int
@@ -81,9 +81,7 @@ class TrainingPlan:
 
     hours: float = 1.0
     preset: str = "compact"
-    widths: tuple[int, ...] = (32, 64, 96, 128)
-    depths: tuple[int, ...] = (2, 2, 2, 2)
-    stages: int = 1
+    network: Mapping[str, Any] = field(default_factory=dict)
     batch: int = 16
     crop: int = 128
     full_from: float = 0.67
@@ -198,10 +196,7 @@ def _batches(plan: TrainingPlan, start: int, whole: bool) -> Iterator[dict[str, 
 def _network(plan: TrainingPlan) -> tuple[torch.nn.Module, _Progress]:
     """Network to train, and how far it has come."""
     if plan.start is None:
-        options = {"widths": plan.widths, "depths": plan.depths, "stages": plan.stages}
-        return weights.build(plan.preset, options if plan.preset == "compact" else None), (
-            _Progress()
-        )
+        return weights.build(plan.preset, plan.network), _Progress()
     loaded = weights.load(plan.start)
     if loaded.card["preset"] != plan.preset:
         raise ParameterError(
