@@ -124,6 +124,22 @@ def test_order_has_mean_one_over_whole_cells(stored):
         assert _mean_over_cells(2.5 * wave) == pytest.approx(2.5, rel=0.01)
 
 
+def test_a_result_says_what_its_errors_leave_out(tmp_path):
+    from dsfunet_core.explain import explain_choices
+
+    torch.manual_seed(4)
+    path = tmp_path / "known.safetensors"
+    card = {"figures": {"sro": 0.0312, "form_factor": 0.0123}}
+    weights.save(path, CompactNet((8, 16), (1, 1), (8, 16), (1, 1)), "compact", card)
+    plane = ReciprocalPlane(smooth(70, 70), np.ones((70, 70), bool))
+    said = {c.what: c for c in explain_choices(factorize(plane, "network", weights=path))}
+    assert said["weights"].value.startswith(
+        f"known (SHA-256 {weights.load(path).checksum[:12]}"
+    )
+    assert "0.031 for I_SRO and 0.012 for I_FF" in said["weights"].why
+    assert "no share of its errors" in said["weights"].why
+
+
 def test_options_of_the_other_method_are_refused(stored):
     plane = ReciprocalPlane(smooth(70, 70), np.ones((70, 70), bool))
     with pytest.raises(ParameterError, match="no background term"):

@@ -72,6 +72,11 @@ def fit_sro(
         source = "from the data's file" if given else "no symmetry; choose one with --laue"
         say(f"Laue class {fit.laue_class} ({source})")
     say(fit.table())
+    if result.method == "network":
+        say(
+            "The factors come from a network: its own errors are not in these σ. Where the "
+            "lattice is known, factorize with --method lattice."
+        )
     written = [str(p) for p in (file, csv, json_out, yell) if p is not None]
     say(f"Written to {', '.join(written)}. Next: dsfunet report {file} -o report.html")
 
