@@ -103,8 +103,9 @@ def _weights(choices: dict[str, Any]) -> Choice | None:
     )
     if "sro" in figures and "form_factor" in figures:
         why += (
-            f" On simulated planes it never saw its mean square errors are {figures['sro']:.3f} "
-            f"for I_SRO and {figures['form_factor']:.3f} for I_FF, images scaled to [−1, 1]."
+            " On simulated planes it never saw its mean square errors are "
+            f"{figures['sro']:.3f} for I_SRO and {figures['form_factor']:.3f} for I_FF, images "
+            "scaled to [−1, 1]."
         )
     checksum = str(choices.get("weights_sha256", ""))[:12]
     return Choice("weights", f"{choices['weights']} (SHA-256 {checksum}…)", why)

@@ -132,6 +132,63 @@ def test_a_framework_does_not_go_on_for_ever(tmp_path):
     assert read_molecule(path, complete=False).elements == ("C",)
 
 
+def test_disorder_about_an_inversion_centre_is_not_completed_into_itself(tmp_path):
+    """Both orientations share the place: half an ångström apart there are no bonds."""
+    atoms = [("C", (0.2, 0, 0), 0.02, "-1"), ("C", (1.6, 0.5, 0), 0.02, "-1")]
+    found = read_molecule(cif(tmp_path, atoms, "P -1"))
+    np.testing.assert_allclose(distances(found), [np.hypot(1.4, 0.5)], atol=1e-4)
+    assert read_molecule(tmp_path / "test.cif", disorder_group=-1).elements == ("C", "C")
+    path = cif(tmp_path, [(e, x, u, ".") for e, x, u, _ in atoms], "P -1")
+    with pytest.raises(FileFormatError, match="C0 and C0, or images of them, are 0.40 Å"):
+        read_molecule(path)
+    assert read_molecule(path, complete=False).elements == ("C", "C")
+
+
+def test_an_atom_on_a_special_position_stays_one(tmp_path):
+    atoms = [("C", (0.004, 0, 0), 0.02, "."), ("O", (0.7, 0.9, 0.1), 0.02, ".")]
+    found = read_molecule(cif(tmp_path, atoms, "P -1"))
+    assert sorted(found.elements) == ["C", "O", "O"]
+    oxygen = found.positions[np.array(found.elements) == "O"]
+    np.testing.assert_allclose(oxygen.sum(axis=0), 0, atol=1e-4)
+
+
+def test_deuterium_is_kept(tmp_path):
+    atoms = [("O", (3, 3, 3), 0.02, "."), ("D", (3.96, 3, 3), 0.02, ".")]
+    assert read_molecule(cif(tmp_path, atoms)).elements == ("O", "D")
+    path = tmp_path / "a.xyz"
+    path.write_text("\ufeff1\n\nD 0 0 0\n", encoding="utf-8")
+    assert read_molecule(path).elements == ("D",)
+
+
+def test_symmetry_that_cannot_be_read_is_not_taken_for_none(tmp_path):
+    path = cif(tmp_path, [("C", (1, 1, 1), 0.02, ".")], "Q 99")
+    with pytest.raises(FileFormatError, match="space group 'Q 99' is not known"):
+        read_molecule(path)
+    assert read_molecule(path, complete=False).elements == ("C",)
+    path.write_text(
+        path.read_text() + "loop_\n_space_group_symop_operation_xyz\nx,y,z\nx,foo,z\n"
+    )
+    with pytest.raises(FileFormatError, match="symmetry operation"):
+        read_molecule(path)
+
+
+def test_disorder_groups_by_letter_are_refused(tmp_path):
+    """Read as numbers they would all be 0, and both parts on top of each other."""
+    path = cif(tmp_path, [("C", (1, 1, 1), 0.02, "A"), ("C", (1.3, 1, 1), 0.02, "B")])
+    with pytest.raises(FileFormatError, match="disorder group 'A'"):
+        read_molecule(path)
+
+
+def test_the_one_structure_of_several_blocks(tmp_path):
+    path = cif(tmp_path, [("C", (1, 1, 1), 0.02, ".")])
+    text = path.read_text()
+    path.write_text("data_global\n_journal_year 2020\n" + text)
+    assert read_molecule(path).elements == ("C",)
+    path.write_text(text + text.replace("data_test", "data_other"))
+    with pytest.raises(FileFormatError, match="2 structures, test, other"):
+        read_molecule(path)
+
+
 def write_sdf(path, molecule):
     lines = [
         "title",
@@ -175,9 +232,15 @@ def test_round_trip(tmp_path, suffix, write):
         ("a.xyz", "1\n\nQq 0 0 0\n", "'Qq' is not a chemical symbol"),
         ("a.sdf", "x\n\n\n  0  0  0     0  0            999 V3000\n", "V3000"),
         ("a.sdf", "x\n", "line 4"),
+        ("a.xyz", "²\n\nC 0 0 0\n", "number of atoms"),
+        ("a.sdf", "x\n\n\n  2  0 V2000\n", "ends before"),
+        ("a.sdf", "x\n\n\n  1  0 V2000\n" + 3 * "       nan" + " C\n", "line 5"),
+        ("a.sdf", "x\n\n\n  1  0 V2000\n" + 3 * "    0.0000" + " R#\n", "'R#' is not"),
         ("a.cif", "", "not a readable CIF"),
         ("a.cif", "no cif [[", "not a readable CIF"),
         ("a.cif", "data_empty\n", "no atom sites"),
+        ("a.cif", HEADER.format(group="P 1") + "C1 C ? 0 0 0.02 .\n", "atom C1"),
+        ("a.cif", HEADER.format(group="P 1") + "Q1 Qq 0 0 0 0.02 .\n", "chemical symbol"),
         ("a.pdb", "ATOM", "not from .pdb"),
     ],
 )

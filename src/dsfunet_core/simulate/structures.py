@@ -15,6 +15,10 @@ __all__ = ["read_molecule"]
 
 #: Two atoms nearer than the sum of their covalent radii and this [Å] are bonded.
 BOND_TOLERANCE = 0.3
+#: Images of an atom nearer than this [Å] are that atom, on a special position.
+SAME_ATOM = 0.1
+#: Atoms of a completed molecule nearer than this [Å] overlap: disorder, not a bond.
+OVERLAP = 0.5
 #: Atoms at which a molecule that symmetry completes is taken for a framework.
 MAX_ATOMS = 1000
 
@@ -33,7 +37,8 @@ def read_molecule(
         Of a disordered CIF, the part to keep (with the ordered rest): 1 for A, 2 for B.
     complete : bool
         Complete the molecule of a CIF by symmetry: images bonded to it are added until
-        no more join.
+        no more join. Atoms of a negative disorder group (disorder about a symmetry
+        element) are joined by lattice translations alone.
 
     Returns
     -------
@@ -64,9 +69,11 @@ def read_molecule(
             f"{suffix or 'files without a suffix'}."
         )
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise FileFormatError(f"{path} is not a text file ({error}).") from error
+    except OSError as error:
+        raise FileFormatError(f"{path} cannot be read: {error}.") from error
     elements, positions = readers[suffix](path, lines)
     return Molecule(tuple(elements), np.array(positions), name=path.stem)
 
@@ -89,7 +96,7 @@ def _atom(symbol: str, numbers: list[str], where: str) -> tuple[str, list[float]
 
 
 def _count(text: str, where: str) -> int:
-    if not text.strip().isdigit() or int(text) == 0:
+    if not text.strip().isdecimal() or int(text) == 0:
         raise FileFormatError(f"{where}: the number of atoms expected, not {text.strip()!r}.")
     return int(text)
 
@@ -122,10 +129,7 @@ def _from_mol(path: Path, lines: list[str]) -> tuple[list[str], list[list[float]
 
 
 def _from_cif(path: Path, disorder_group: int | None, complete: bool) -> Molecule:
-    try:
-        structure = gemmi.read_small_structure(str(path))
-    except (RuntimeError, ValueError, IndexError) as error:
-        raise FileFormatError(f"{path} is not a readable CIF: {error}.") from error
+    structure = _small_structure(path)
     sites = list(structure.sites)
     if not sites or not structure.cell.is_crystal():
         raise FileFormatError(f"{path} has no atom sites, or no unit cell.")
@@ -153,7 +157,8 @@ def _from_cif(path: Path, disorder_group: int | None, complete: bool) -> Molecul
         b_iso.append(8 * np.pi**2 * u if np.isfinite(u) else 0.0)
     kinds, x = np.arange(len(sites)), np.array(fractional)
     if complete:
-        kinds, x = _completed(path, structure, elements, x)
+        kinds, x = _completed(path, structure, elements, [s.disorder_group for s in sites], x)
+        _refuse_overlap(path, structure, [sites[k].label for k in kinds], x)
     to_cartesian = np.array(structure.cell.orth.mat.tolist())
     return Molecule(
         tuple(elements[k] for k in kinds),
@@ -163,21 +168,77 @@ def _from_cif(path: Path, disorder_group: int | None, complete: bool) -> Molecul
     )
 
 
+def _small_structure(path: Path) -> gemmi.SmallStructure:
+    """The one structure of a CIF, which may have further blocks without atoms."""
+    try:
+        document = gemmi.cif.read(str(path))
+        blocks = [b for b in document if len(b.find_values("_atom_site_fract_x"))]
+        if len(document) == 0:
+            raise ValueError("it has no data block")
+        if not blocks:
+            raise FileFormatError(f"{path} has no atom sites with fractional coordinates.")
+        structure = gemmi.make_small_structure_from_block(blocks[0])
+    except FileFormatError:
+        raise
+    except (OSError, RuntimeError, ValueError, IndexError) as error:
+        raise FileFormatError(f"{path} is not a readable CIF: {error}.") from error
+    if len(blocks) > 1:
+        raise FileFormatError(
+            f"{path} has {len(blocks)} structures, {', '.join(b.name for b in blocks)}; keep "
+            "the data block of one in a file of its own."
+        )
+    for code in blocks[0].find_values("_atom_site_disorder_group"):
+        if code not in (".", "?") and not code.lstrip("+-").isdecimal():
+            raise FileFormatError(
+                f"{path}: disorder group {gemmi.cif.as_string(code)!r}; groups are whole "
+                "numbers. Write 1, 2, ... in _atom_site_disorder_group."
+            )
+    return structure
+
+
+def _operations(path: Path, structure: gemmi.SmallStructure) -> list[gemmi.Op]:
+    """Symmetry operations that the CIF lists, or those of its space group."""
+    try:
+        listed = [gemmi.Op(symbol) for symbol in structure.symops]
+    except (RuntimeError, ValueError) as error:
+        raise FileFormatError(f"{path}: a symmetry operation is none: {error}.") from error
+    if listed:
+        return listed
+    if structure.spacegroup:
+        return list(structure.spacegroup.operations())
+    name = structure.spacegroup_hm or structure.spacegroup_hall or structure.spacegroup_number
+    if name:
+        raise FileFormatError(
+            f"{path}: space group {name!r} is not known. List the symmetry operations in "
+            "_space_group_symop_operation_xyz, or read it with complete=False."
+        )
+    return [gemmi.Op("x,y,z")]
+
+
 def _completed(
-    path: Path, structure: gemmi.SmallStructure, elements: list[str], start: np.ndarray
+    path: Path,
+    structure: gemmi.SmallStructure,
+    elements: list[str],
+    groups: list[int],
+    start: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Add symmetry images bonded to the atoms until no more join (fractional)."""
     to_cartesian = np.array(structure.cell.orth.mat.tolist())
-    symbols = list(structure.symops)
-    if not symbols and structure.spacegroup:
-        symbols = [operation.triplet() for operation in structure.spacegroup.operations()]
+    operations = _operations(path, structure)
+    identity = gemmi.Op("x,y,z")
     images, kinds = [], []
-    for symbol in symbols or ["x,y,z"]:
-        operation = gemmi.Op(symbol)
-        for number, position in enumerate(start):
-            images.append(operation.apply_to_xyz(position.tolist()))
-            kinds.append(number)
-    images_x, images_kind = np.mod(np.array(images), 1), np.array(kinds)
+    for number, (position, group) in enumerate(zip(start, groups, strict=True)):
+        allowed = [identity] if group < 0 else operations
+        orbit: list[np.ndarray] = []
+        for operation in allowed:
+            image = np.mod(operation.apply_to_xyz(position.tolist()), 1)
+            apart = np.array(orbit).reshape(-1, 3) - image
+            apart = (apart - np.round(apart)) @ to_cartesian.T
+            if not (np.linalg.norm(apart, axis=1) < SAME_ATOM).any():
+                orbit.append(image)
+        images += orbit
+        kinds += [number] * len(orbit)
+    images_x, images_kind = np.array(images), np.array(kinds)
     shifts = np.indices((3, 3, 3)).reshape(3, -1).T - 1
     radius = np.array([gemmi.Element(e).covalent_r for e in elements])
     x: list[np.ndarray] = list(start)
@@ -189,11 +250,11 @@ def _completed(
         vectors = (near - x[reached]) @ to_cartesian.T
         distance = np.linalg.norm(vectors, axis=2)
         limit = radius[images_kind] + radius[kind[reached]] + BOND_TOLERANCE
-        bonded = (distance > 0.1) & (distance < limit[:, None])
+        bonded = (distance > SAME_ATOM) & (distance < limit[:, None])
         for image, shift in np.argwhere(bonded):
             candidate = near[image, shift]
             known = np.linalg.norm((np.array(x) - candidate) @ to_cartesian.T, axis=1)
-            if known.min() > 0.1:
+            if known.min() > SAME_ATOM:
                 x.append(candidate)
                 kind.append(int(images_kind[image]))
         reached += 1
@@ -203,3 +264,19 @@ def _completed(
                 "framework. Read it with complete=False and choose the atoms yourself."
             )
     return np.array(kind), np.array(x)
+
+
+def _refuse_overlap(
+    path: Path, structure: gemmi.SmallStructure, labels: list[str], x: np.ndarray
+) -> None:
+    cartesian = x @ np.array(structure.cell.orth.mat.tolist()).T
+    for i in range(1, len(x)):
+        distance = np.linalg.norm(cartesian[:i] - cartesian[i], axis=1)
+        j = int(distance.argmin())
+        if distance[j] < OVERLAP:
+            raise FileFormatError(
+                f"{path}: {labels[j]} and {labels[i]}, or images of them, are "
+                f"{distance[j]:.2f} Å apart. If the molecule is disordered about a symmetry "
+                "element, give its atoms a negative _atom_site_disorder_group; if two kinds "
+                "share a site, keep one; or read it with complete=False."
+            )
