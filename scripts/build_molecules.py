@@ -19,7 +19,7 @@ TARGET = Path(__file__).parents[1] / "src" / "dsfunet_core" / "data" / "molecule
 #: marks those held out for validation.
 FRAGMENTS = {
     "water": "O",
-    "carbon dioxide": "O=C=O",
+    "carbon dioxide": "C(=O)=O",
     "methanol": "CO",
     "acetonitrile": "CC#N",
     "formate": "[O-]C=O",
@@ -32,12 +32,12 @@ FRAGMENTS = {
     "acetone": "CC(C)=O",
     "urea": "NC(N)=O",
     "dimethyl sulfoxide *": "CS(C)=O",
-    "carbon disulfide": "S=C=S",
+    "carbon disulfide": "C(=S)=S",
     "perchlorate": "[O-][Cl+3]([O-])([O-])[O-]",
     "sulfate": "[O-]S(=O)(=O)[O-]",
-    "tetrafluoroborate": "F[B-](F)(F)F",
-    "hexafluorophosphate *": "F[P-](F)(F)(F)(F)F",
-    "thiocyanate": "[S-]C#N",
+    "tetrafluoroborate": "[B-](F)(F)(F)F",
+    "hexafluorophosphate *": "[P-](F)(F)(F)(F)(F)F",
+    "thiocyanate": "C([S-])#N",
     "triflate *": "[O-]S(=O)(=O)C(F)(F)F",
     "trifluoroacetate": "[O-]C(=O)C(F)(F)F",
     "dimethylformamide": "CN(C)C=O",
@@ -58,7 +58,7 @@ FRAGMENTS = {
     "1,4-diiodobenzene": "Ic1ccc(I)cc1",
     "tosylate": "Cc1ccc(cc1)S(=O)(=O)[O-]",
     "benzoate *": "[O-]C(=O)c1ccccc1",
-    "acetylacetonate": "CC(=O)[CH-]C(C)=O",
+    "acetylacetonate": "C/C([O-])=C/C(C)=O",
     "hexane": "CCCCCC",
     "triethylamine": "CCN(CC)CC",
     "tetraethylammonium *": "CC[N+](CC)(CC)CC",
@@ -69,7 +69,7 @@ FRAGMENTS = {
     "adamantane": "C1C2CC3CC1CC(C2)C3",
     "camphor *": "CC1(C)C2CCC1(C)C(=O)C2",
     "pentamethylcyclopentadienide": "Cc1c(C)c(C)[c-](C)c1C",
-    "glucose": "OCC1OC(O)C(O)C(O)C1O",
+    "glucose": "OC[C@H]1O[C@@H](O)[C@H](O)[C@@H](O)[C@@H]1O",
     "caffeine *": "Cn1cnc2c1c(=O)n(C)c(=O)n2C",
     "anthracene": "c1ccc2cc3ccccc3cc2c1",
     "terpyridine *": "c1ccnc(c1)-c1cccc(n1)-c1ccccn1",
@@ -83,9 +83,25 @@ FRAGMENTS = {
     "tetraphenylborate": "c1ccc(cc1)[B-](c1ccccc1)(c1ccccc1)c1ccccc1",
     "tri-tert-butylphosphine": "CC(C)(C)P(C(C)(C)C)C(C)(C)C",
     "dibenzylidene acetone *": "O=C(C=Cc1ccccc1)C=Cc1ccccc1",
-    "maltose": "OCC1OC(OC2C(O)C(O)C(O)OC2CO)C(O)C(O)C1O",
+    "maltose": (
+        "OC[C@H]1O[C@H](O[C@H]2[C@H](O)[C@@H](O)[C@H](O)O[C@@H]2CO)[C@H](O)[C@@H](O)[C@@H]1O"
+    ),
     "perylene": "c1cc2cccc3c4cccc5cccc(c(c1)c23)c45",
-    "cholesterol": "CC(C)CCCC(C)C1CCC2C1(C)CCC1C2CC=C2CC(O)CCC12C",
+    "cholesterol": (
+        "CC(C)CCC[C@@H](C)[C@H]1CC[C@H]2[C@@H]3CC=C4C[C@@H](O)CC[C@]4(C)[C@H]3CC[C@]12C"
+    ),
+}
+#: Bond lengths [Å] that the force fields miss, from the first atom of the list outwards in
+#: the directions that follow.
+OCTAHEDRON = [[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]]
+TETRAHEDRON = [[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]
+LINE = [[1, 0, 0], [-1, 0, 0]]
+BY_HAND = {
+    "carbon dioxide": ("C", [("O", 1.16)] * 2, LINE),
+    "carbon disulfide": ("C", [("S", 1.553)] * 2, LINE),
+    "thiocyanate": ("C", [("S", 1.65), ("N", 1.16)], LINE),
+    "tetrafluoroborate": ("B", [("F", 1.39)] * 4, TETRAHEDRON),
+    "hexafluorophosphate": ("P", [("F", 1.60)] * 6, OCTAHEDRON),
 }
 #: Longest edge of the box, with its van der Waals skin, at which a group ends [Å].
 GROUPS = {"tiny": 5.9, "small": 7.0, "medium": 9.1, "large": 11.5, "very large": np.inf}
@@ -106,6 +122,14 @@ PEROVSKITES = [
 ]
 
 
+def placed(centre, neighbours, directions):
+    """Elements and positions [Å] of a centre with atoms round it."""
+    positions = [np.zeros(3)]
+    for (_, length), direction in zip(neighbours, directions, strict=True):
+        positions.append(length * np.array(direction) / np.linalg.norm(direction))
+    return [centre, *(element for element, _ in neighbours)], on_axes(np.array(positions))
+
+
 def embedded(smiles):
     """Elements and positions [Å] of a relaxed conformer on its principal axes."""
     molecule = Chem.AddHs(Chem.MolFromSmiles(smiles))
@@ -117,12 +141,17 @@ def embedded(smiles):
         AllChem.UFFOptimizeMolecule(molecule, maxIters=5000)
     elements = [atom.GetSymbol() for atom in molecule.GetAtoms()]
     positions = molecule.GetConformer().GetPositions()
+    return elements, on_axes(positions)
+
+
+def on_axes(positions):
+    """Positions centred on their mean and turned to their principal axes."""
     positions -= positions.mean(axis=0)
     _, axes = np.linalg.eigh(positions.T @ positions)
     # Longest along x; a rotation, not a reflection; the first atom decides the signs.
     axes = axes[:, ::-1] * np.where(positions[0] @ axes[:, ::-1] < 0, -1, 1)
     axes[:, 2] *= np.sign(np.linalg.det(axes))
-    return elements, positions @ axes
+    return positions @ axes
 
 
 def box(elements, positions):
@@ -146,7 +175,8 @@ def entry(name, group, elements, positions, cell, **more):
 def main():
     entries = []
     for name, smiles in FRAGMENTS.items():
-        elements, positions = embedded(smiles)
+        hand = BY_HAND.get(name.removesuffix(" *"))
+        elements, positions = placed(*hand) if hand else embedded(smiles)
         cell = box(elements, positions)
         group = next(group for group, end in GROUPS.items() if max(cell) <= end)
         entries.append(entry(name, group, elements, positions, cell, smiles=smiles))

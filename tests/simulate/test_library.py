@@ -79,6 +79,32 @@ def test_a_few_bond_lengths_are_right():
     assert nearest("SrTiO3", "Sr", "O") == pytest.approx(3.905 / np.sqrt(2), abs=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("name", "bond", "length"),
+    [
+        ("carbon dioxide", "CO", 1.16),
+        ("carbon disulfide", "CS", 1.55),
+        ("thiocyanate", "CS", 1.65),
+        ("tetrafluoroborate", "BF", 1.39),
+        ("hexafluorophosphate", "PF", 1.60),
+        ("sulfate", "SO", 1.47),
+        ("perchlorate", ("Cl", "O"), 1.44),
+        ("nitrate", "NO", 1.25),
+    ],
+)
+def test_small_ions_have_measured_bonds_and_regular_angles(name, bond, length):
+    molecule = fragment(name).molecule
+    elements = np.array(molecule.elements)
+    centre = molecule.positions[elements == bond[0]][0]
+    arms = molecule.positions[elements == bond[1]] - centre
+    np.testing.assert_allclose(np.linalg.norm(arms, axis=1), length, atol=0.02)
+    # Equal ligands repel each other equally: their directions cancel.
+    if name != "thiocyanate":
+        np.testing.assert_allclose(arms.sum(axis=0), 0, atol=0.03)
+        angles = np.degrees(np.arccos(np.clip(arms @ arms.T / length**2, -1, 1)))
+        assert angles[np.triu_indices(len(arms), 1)].min() > 85
+
+
 def test_perovskites_are_abx3():
     for member in fragments():
         if member.group == "perovskites":

@@ -18,6 +18,7 @@ from dsfunet_core.lattice import plane_lattice
 from dsfunet_core.metrics import root_scaled
 from dsfunet_core.simulate import sets
 from dsfunet_core.simulate.crystals import World
+from dsfunet_core.simulate.library import pairs
 from dsfunet_core.simulate.paper import PAPER_TRAINING, PAPER_VALIDATION
 from dsfunet_core.simulate.sets import SetPlan, iterate_set, write_set_shards
 from dsfunet_core.simulate.sro import plane_coefficients, sro_on_plane
@@ -105,7 +106,7 @@ def test_planes_of_the_papers_set_share_pair_and_model():
     assert one.description["axis"] != two.description["axis"]
     assert other.description["sro_set"] != one.description["sro_set"]
     # A pair beyond the library's comes in new orientations.
-    again = PAPER_TRAINING.plane(1, 5 + 249, 0)
+    again = PAPER_TRAINING.plane(1, 5 + len(pairs()), 0)
     assert sorted(again.description["molecules"]) == sorted(one.description["molecules"])
     assert again.crystal.cell.parameters != one.crystal.cell.parameters
     held_out = PAPER_VALIDATION.plane(1, 5, 0)

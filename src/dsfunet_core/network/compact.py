@@ -106,7 +106,8 @@ class CompactNet(nn.Module):
 
     A first hourglass guesses both factors. What the guessed order has in common after
     translations gives an order that all cells agree on (`PeriodicConsensus`), and the plane
-    divided by that a better form factor; a second hourglass weighs it all and corrects.
+    divided by that a better form factor; a second hourglass weighs it all and corrects. The
+    cells are asked once more, and a few convolutions have the last word.
 
     Parameters
     ----------
@@ -116,18 +117,22 @@ class CompactNet(nn.Module):
         Its blocks at each resolution, on the way down and on the way up.
     final_widths, final_depths : tuple of int
         The same of the second.
-    sharpness : tuple of float
-        How strictly equivalent pixels are chosen, see `PeriodicConsensus`; the middle one is
-        what the second hourglass corrects.
+    sharpness, final_sharpness : tuple of float
+        How strictly equivalent pixels are chosen the first and the second time, see
+        `PeriodicConsensus`; the order of the first is what is corrected.
+    polish : int
+        Channels of the last convolutions.
     """
 
     def __init__(
         self,
-        widths: tuple[int, ...] = (24, 48, 72, 96),
+        widths: tuple[int, ...] = (16, 32, 64, 96),
         depths: tuple[int, ...] = (1, 1, 1, 1),
-        final_widths: tuple[int, ...] = (32, 64, 96, 128),
+        final_widths: tuple[int, ...] = (16, 48, 96, 128),
         final_depths: tuple[int, ...] = (1, 1, 1, 1),
-        sharpness: tuple[float, ...] = (6.0, 16.0, 50.0),
+        sharpness: tuple[float, ...] = (16.0, 50.0),
+        final_sharpness: tuple[float, ...] = (30.0, 90.0),
+        polish: int = 16,
     ) -> None:
         super().__init__()
         self.options = {
@@ -136,12 +141,25 @@ class CompactNet(nn.Module):
             "final_widths": final_widths,
             "final_depths": final_depths,
             "sharpness": sharpness,
+            "final_sharpness": final_sharpness,
+            "polish": polish,
         }
         #: Rows and columns must be multiples of this.
         self.multiple = 2 ** max(len(widths), len(final_widths))
         self.guess = _Factors(3, widths, depths)
         self.consensus = PeriodicConsensus(tuple(sharpness))
         self.correct = _Factors(6 + 2 * len(sharpness), final_widths, final_depths)
+        self.final_consensus = PeriodicConsensus(tuple(final_sharpness))
+        seen = 4 * (6 + 2 * len(final_sharpness))
+        self.polish = nn.Sequential(
+            nn.Conv2d(seen, polish, 1),
+            nn.GELU(),
+            nn.Conv2d(polish, polish, 3, padding=1),
+            nn.GELU(),
+            nn.Conv2d(polish, 8, 3, padding=1),
+        )
+        for parameter in self.polish[-1].parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, scattering: Tensor, valid: Tensor) -> list[Tensor]:
         """Factorize.
@@ -156,24 +174,34 @@ class CompactNet(nn.Module):
         Returns
         -------
         list of Tensor, shape (n, 2, rows, columns)
-            √I_FF and √I_SRO on [−1, 1]: the guess, and last the answer.
+            √I_FF and √I_SRO on [−1, 1]: the guess, the correction, and last the answer.
         """
         intensity = ((scattering + 1) / 2).square()
         logarithm = torch.log(intensity / FLOOR + 1) * valid / 3
         inputs = torch.cat([scattering, valid, logarithm], dim=1)
         guess = self.guess(inputs)
-        with torch.no_grad():
-            factors = ((guess.clamp(-1, 1) + 1) / 2).square()
-            form_factor, sro = factors[:, :1], factors[:, 1:]
-            order = self.consensus(intensity, valid, form_factor, sro).clamp(0, 1.5)
-            # The plane divided by either factor is the other, up to scale.
-            quotients = torch.log((intensity + FLOOR) / (order + 10 * FLOOR)) * valid / 3
-            direct = torch.log((intensity + FLOOR) / (form_factor + 10 * FLOOR)) * valid / 3
-            roots = 2 * order.sqrt() - 1
-        middle = len(self.consensus.sharpness) // 2
-        base = torch.cat([guess[:, :1], roots[:, middle : middle + 1]], dim=1)
-        seen = torch.cat([inputs, guess.detach(), roots, quotients, direct], dim=1)
-        return [guess, base + self.correct(seen)]
+        base, seen = _agreement(self.consensus, intensity, inputs, guess)
+        corrected = base + self.correct(seen)
+        base, seen = _agreement(self.final_consensus, intensity, inputs, corrected)
+        polished = self.polish(functional.pixel_unshuffle(seen, 2))
+        return [guess, corrected, base + functional.pixel_shuffle(polished, 2)]
+
+
+def _agreement(
+    consensus: PeriodicConsensus, intensity: Tensor, inputs: Tensor, found: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Factors with the order that cells agree on, and all there is to judge them by."""
+    valid = inputs[:, 1:2]
+    with torch.no_grad():
+        factors = ((found.clamp(-1, 1) + 1) / 2).square()
+        form_factor, sro = factors[:, :1], factors[:, 1:]
+        order = consensus(intensity, valid, form_factor, sro).clamp(0, 1.5)
+        # The plane divided by either factor is the other, up to scale.
+        quotients = torch.log((intensity + FLOOR) / (order + 10 * FLOOR)) * valid / 3
+        direct = torch.log((intensity + FLOOR) / (form_factor + 10 * FLOOR)) * valid / 3
+        roots = 2 * order.sqrt() - 1
+    base = torch.cat([found[:, :1], roots[:, :1]], dim=1)
+    return base, torch.cat([inputs, found.detach(), roots, quotients, direct], dim=1)
 
 
 class _Factors(nn.Module):
@@ -181,7 +209,7 @@ class _Factors(nn.Module):
 
     def __init__(self, channels: int, widths: tuple[int, ...], depths: tuple[int, ...]) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(4 * channels, widths[0], 3, padding=1)
+        self.stem = nn.Conv2d(4 * channels, widths[0], 1)
         self.body = Hourglass(widths, depths)
         self.head = nn.Conv2d(widths[0], 8, 3, padding=1)
         # The answer begins as what it corrects.
