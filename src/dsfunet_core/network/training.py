@@ -208,7 +208,11 @@ def _network(plan: TrainingPlan) -> tuple[torch.nn.Module, _Progress]:
 
 
 def _one_thread(_worker: int) -> None:
+    """Small matrices gain nothing from threads, which would steal from the training."""
+    from threadpoolctl import threadpool_limits
+
     torch.set_num_threads(1)
+    threadpool_limits(1)
 
 
 def _symmetric(batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
