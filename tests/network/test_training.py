@@ -70,7 +70,7 @@ def test_a_run_learns_and_goes_on_where_it_stopped(tmp_path):
     )
     assert len(told) >= 3
     assert told[-1]["loss"] < told[0]["loss"]
-    assert first["minutes"] == pytest.approx(0.12, abs=0.05)
+    assert first["minutes"] == pytest.approx(0.12, abs=0.1)
     second = train(plan, tmp_path, minutes=0.03, checkpoint_minutes=1, validation=2)
     assert second["seen"] > first["seen"]
     assert second["minutes"] > first["minutes"]

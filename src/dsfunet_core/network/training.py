@@ -334,7 +334,8 @@ def train(
             # Looking does not count as training.
             started += time.monotonic() - started - (progress.seconds - before)
             next_look = progress.seconds + 60 * checkpoint_minutes
-    look()
+    if losses or not progress.figures:
+        look()
     return progress.figures
 
 
