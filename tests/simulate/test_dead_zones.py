@@ -8,14 +8,12 @@ import pytest
 from dsfunet_core.errors import ParameterError
 from dsfunet_core.simulate.dead_zones import (
     ALUMINIUM_RINGS,
-    DETECTORS,
-    HELD_OUT_DETECTORS,
     ICE_RINGS,
-    Detector,
     measured_mask,
     powder_rings,
-    random_measurement,
 )
+from dsfunet_core.simulate.detectors import DETECTORS, HELD_OUT_DETECTORS, Detector
+from dsfunet_core.simulate.measurements import random_measurement
 from dsfunet_core.simulate.molecules import random_rotation
 
 #: Larger than any other, without gaps, beam stop or edges in reach.

@@ -83,7 +83,7 @@ def test_damped_oscillator_is_equation_7():
         for u, v, w in shell:
             assert alpha[5 + u, 5 + v, 5 + w] == pytest.approx(expected)
     assert alpha[5, 5, 5] == 1
-    assert alpha[:, :, 6].any() == False  # noqa: E712
+    assert not alpha[:, :, 6].any()
 
 
 def test_least_sro_of_chains_is_known():

@@ -15,7 +15,7 @@ from dsfunet_core.simulate.crystals import (
     random_crystal,
     vegard_cell,
 )
-from dsfunet_core.simulate.dead_zones import HELD_OUT_DETECTORS
+from dsfunet_core.simulate.detectors import HELD_OUT_DETECTORS
 from dsfunet_core.simulate.form_factors import atomic_form_factor
 from dsfunet_core.simulate.library import fragment, fragments
 from dsfunet_core.simulate.planes import (

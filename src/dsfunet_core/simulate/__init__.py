@@ -11,13 +11,11 @@ from dsfunet_core.simulate.crystals import (
 )
 from dsfunet_core.simulate.dead_zones import (
     ALUMINIUM_RINGS,
-    DETECTORS,
     ICE_RINGS,
-    Detector,
     measured_mask,
     powder_rings,
-    random_measurement,
 )
+from dsfunet_core.simulate.detectors import DETECTORS, Detector
 from dsfunet_core.simulate.form_factors import (
     RADIATIONS,
     atomic_form_factor,
@@ -25,6 +23,7 @@ from dsfunet_core.simulate.form_factors import (
     molecular_form_factor,
 )
 from dsfunet_core.simulate.library import Fragment, fragment, fragments, pairs
+from dsfunet_core.simulate.measurements import random_measurement
 from dsfunet_core.simulate.molecules import Molecule, random_molecule, random_rotation
 from dsfunet_core.simulate.monte_carlo import (
     MonteCarloOrder,

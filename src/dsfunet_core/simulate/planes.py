@@ -12,8 +12,8 @@ from dsfunet_core.lattice import q_matrix
 from dsfunet_core.plane import ReciprocalPlane
 from dsfunet_core.sections import Section
 from dsfunet_core.simulate.crystals import TRAINING, DisorderedCrystal, World, random_crystal
-from dsfunet_core.simulate.dead_zones import random_measurement
 from dsfunet_core.simulate.form_factors import axis_form_factors, form_factor_difference
+from dsfunet_core.simulate.measurements import random_measurement
 from dsfunet_core.simulate.sro import plane_coefficients, sro_on_plane
 
 if TYPE_CHECKING:

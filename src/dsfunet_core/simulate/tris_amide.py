@@ -12,7 +12,8 @@ import numpy as np
 
 from dsfunet_core.plane import ReciprocalPlane
 from dsfunet_core.sections import Section
-from dsfunet_core.simulate.dead_zones import Detector, measured_mask
+from dsfunet_core.simulate.dead_zones import measured_mask
+from dsfunet_core.simulate.detectors import Detector
 from dsfunet_core.simulate.form_factors import molecular_form_factor
 from dsfunet_core.simulate.molecules import Molecule
 from dsfunet_core.simulate.planes import cartesian_grid

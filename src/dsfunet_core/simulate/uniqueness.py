@@ -7,7 +7,7 @@ turn one into the other (Wasserstein distance, by Sinkhorn's algorithm with the 
 from __future__ import annotations
 
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -38,7 +38,7 @@ REMOVED = 0.054
 CUTOFF = 0.0020
 
 
-def _pot():  # type: ignore[no-untyped-def]
+def _pot() -> Any:
     try:
         import ot
     except ImportError as error:
