@@ -13,11 +13,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
-from dsfunet_core.network.consensus import PeriodicConsensus
+from dsfunet_core.network.alternation import continue_form_factor, fold_order, quotient
+from dsfunet_core.network.repeats import find_lattice
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -104,10 +106,12 @@ class Hourglass(nn.Module):
 class CompactNet(nn.Module):
     """Factorizer of ours: √I and its mask in, √I_FF and √I_SRO out, all on [−1, 1].
 
-    A first hourglass guesses both factors. What the guessed order has in common after
-    translations gives an order that all cells agree on (`PeriodicConsensus`), and the plane
-    divided by that a better form factor; a second hourglass weighs it all and corrects. The
-    cells are asked once more, and a few convolutions have the last word.
+    A first hourglass guesses both factors. From its guess the lattice of the plane is found
+    (`find_lattice`), and with that two steps of an alternating solver give an order that all
+    cells agree on and a form factor continued into dead zones (`fold_order`,
+    `continue_form_factor`). A second hourglass sees all that and says, pixel by pixel, how
+    far to trust it and what to correct. The steps are done once more, and a few convolutions
+    have the last word.
 
     Parameters
     ----------
@@ -117,9 +121,6 @@ class CompactNet(nn.Module):
         Its blocks at each resolution, on the way down and on the way up.
     final_widths, final_depths : tuple of int
         The same of the second.
-    sharpness, final_sharpness : tuple of float
-        How strictly equivalent pixels are chosen the first and the second time, see
-        `PeriodicConsensus`; the order of the first is what is corrected.
     polish : int
         Channels of the last convolutions.
     """
@@ -130,8 +131,6 @@ class CompactNet(nn.Module):
         depths: tuple[int, ...] = (1, 1, 1, 1),
         final_widths: tuple[int, ...] = (16, 48, 96, 128),
         final_depths: tuple[int, ...] = (1, 1, 1, 1),
-        sharpness: tuple[float, ...] = (16.0, 50.0),
-        final_sharpness: tuple[float, ...] = (30.0, 90.0),
         polish: int = 16,
     ) -> None:
         super().__init__()
@@ -140,23 +139,18 @@ class CompactNet(nn.Module):
             "depths": depths,
             "final_widths": final_widths,
             "final_depths": final_depths,
-            "sharpness": sharpness,
-            "final_sharpness": final_sharpness,
             "polish": polish,
         }
         #: Rows and columns must be multiples of this.
         self.multiple = 2 ** max(len(widths), len(final_widths))
-        self.guess = _Factors(3, widths, depths)
-        self.consensus = PeriodicConsensus(tuple(sharpness))
-        self.correct = _Factors(6 + 2 * len(sharpness), final_widths, final_depths)
-        self.final_consensus = PeriodicConsensus(tuple(final_sharpness))
-        seen = 4 * (6 + 2 * len(final_sharpness))
+        self.guess = _Factors(3, 2, widths, depths)
+        self.correct = _Factors(_SEEN, 4, final_widths, final_depths)
         self.polish = nn.Sequential(
-            nn.Conv2d(seen, polish, 1),
+            nn.Conv2d(4 * _SEEN, polish, 1),
             nn.GELU(),
             nn.Conv2d(polish, polish, 3, padding=1),
             nn.GELU(),
-            nn.Conv2d(polish, 8, 3, padding=1),
+            nn.Conv2d(polish, 16, 3, padding=1),
         )
         for parameter in self.polish[-1].parameters():
             nn.init.zeros_(parameter)
@@ -176,47 +170,97 @@ class CompactNet(nn.Module):
         list of Tensor, shape (n, 2, rows, columns)
             √I_FF and √I_SRO on [−1, 1]: the guess, the correction, and last the answer.
         """
-        intensity = ((scattering + 1) / 2).square()
-        logarithm = torch.log(intensity / FLOOR + 1) * valid / 3
+        intensity = ((scattering + 1) / 2).square() * valid
+        logarithm = torch.log(intensity / FLOOR + 1) / 3
         inputs = torch.cat([scattering, valid, logarithm], dim=1)
         guess = self.guess(inputs)
-        base, seen = _agreement(self.consensus, intensity, inputs, guess)
-        corrected = base + self.correct(seen)
-        base, seen = _agreement(self.final_consensus, intensity, inputs, corrected)
+        with torch.no_grad():
+            form_factor = _linear(guess)[:, :1]
+            lattice = _lattices(intensity, valid, form_factor)
+            order = fold_order(lattice, intensity, valid, form_factor)
+            form_factor = _continued(intensity, valid, order, form_factor, steps=12)
+            lattice = _lattices(intensity, valid, form_factor)
+            order = fold_order(lattice, intensity, valid, form_factor)
+            solved, seen = _evidence(intensity, inputs, guess, form_factor, order)
+        corrected = _weighed(guess.detach(), solved, self.correct(seen))
+        with torch.no_grad():
+            form_factor = _linear(corrected)[:, :1]
+            order = fold_order(lattice, intensity, valid, form_factor)
+            form_factor = _continued(intensity, valid, order, form_factor, steps=24)
+            solved, seen = _evidence(intensity, inputs, corrected, form_factor, order)
         polished = self.polish(functional.pixel_unshuffle(seen, 2))
-        return [guess, corrected, base + functional.pixel_shuffle(polished, 2)]
+        answer = _weighed(corrected, solved, functional.pixel_shuffle(polished, 2))
+        return [guess, corrected, answer]
 
 
-def _agreement(
-    consensus: PeriodicConsensus, intensity: Tensor, inputs: Tensor, found: Tensor
+#: Images that `_evidence` shows.
+_SEEN = 10
+#: Logit of the trust in what the alternating steps say, before anything is learnt.
+_TRUST = 2.0
+
+
+def _linear(factors: Tensor) -> Tensor:
+    return ((factors.clamp(-1, 1) + 1) / 2).square()
+
+
+def _weighed(found: Tensor, solved: Tensor, verdict: Tensor) -> Tensor:
+    """Between what a network found and what the alternating steps say, corrected."""
+    trust = torch.sigmoid(verdict[:, 2:] + _TRUST)
+    return found + trust * (solved - found) + verdict[:, :2]
+
+
+def _lattices(intensity: Tensor, valid: Tensor, form_factor: Tensor) -> Tensor:
+    """Lattice of each plane, (n, 2, 2) [cycles a pixel]."""
+    order, weight = quotient(intensity, valid, form_factor)
+    mean = (order * weight).sum(dim=(2, 3)) / weight.sum(dim=(2, 3)).clamp(min=1e-9)
+    relative = order / mean[..., None, None].clamp(min=1e-12)
+    images = relative.clamp(max=3).cpu().numpy(), weight.cpu().numpy()
+    found = [find_lattice(q[0], w[0])[0] / 2 for q, w in zip(*images, strict=True)]
+    return torch.from_numpy(np.array(found, dtype=np.float32)).to(intensity.device)
+
+
+def _continued(
+    intensity: Tensor, valid: Tensor, order: Tensor, guess: Tensor, steps: int
+) -> Tensor:
+    """Form factor everywhere, with maximum 1."""
+    measured, weight = quotient(intensity, valid, order)
+    guess = functional.avg_pool2d(guess, 2)
+    scale = (weight * measured).sum(dim=(2, 3), keepdim=True)
+    scale = scale / (weight * guess).sum(dim=(2, 3), keepdim=True).clamp(min=1e-9)
+    small = continue_form_factor(measured, weight, guess * scale, steps)
+    whole = functional.interpolate(small, scale_factor=2, mode="bilinear")
+    return whole / whole.amax(dim=(2, 3), keepdim=True).clamp(min=1e-12)
+
+
+def _evidence(
+    intensity: Tensor, inputs: Tensor, found: Tensor, form_factor: Tensor, order: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Factors with the order that cells agree on, and all there is to judge them by."""
+    """What the alternating steps say, and all there is to judge it by."""
     valid = inputs[:, 1:2]
-    with torch.no_grad():
-        factors = ((found.clamp(-1, 1) + 1) / 2).square()
-        form_factor, sro = factors[:, :1], factors[:, 1:]
-        order = consensus(intensity, valid, form_factor, sro).clamp(0, 1.5)
-        # The plane divided by either factor is the other, up to scale.
-        quotients = torch.log((intensity + FLOOR) / (order + 10 * FLOOR)) * valid / 3
-        direct = torch.log((intensity + FLOOR) / (form_factor + 10 * FLOOR)) * valid / 3
-        roots = 2 * order.sqrt() - 1
-    base = torch.cat([found[:, :1], roots[:, :1]], dim=1)
-    return base, torch.cat([inputs, found.detach(), roots, quotients, direct], dim=1)
+    solved = 2 * torch.cat([form_factor, order], dim=1).sqrt() - 1
+    measured = torch.log(intensity + FLOOR)
+    ratios = [
+        (measured - torch.log(image + 10 * FLOOR)) * valid / 3
+        for image in (order, form_factor, form_factor * order)
+    ]
+    return solved, torch.cat([inputs, found.detach(), solved, *ratios], dim=1)
 
 
 class _Factors(nn.Module):
-    """Hourglass between the pixels and two images."""
+    """Hourglass between the pixels and some images."""
 
-    def __init__(self, channels: int, widths: tuple[int, ...], depths: tuple[int, ...]) -> None:
+    def __init__(
+        self, channels: int, images: int, widths: tuple[int, ...], depths: tuple[int, ...]
+    ) -> None:
         super().__init__()
         self.stem = nn.Conv2d(4 * channels, widths[0], 1)
         self.body = Hourglass(widths, depths)
-        self.head = nn.Conv2d(widths[0], 8, 3, padding=1)
+        self.head = nn.Conv2d(widths[0], 4 * images, 3, padding=1)
         # The answer begins as what it corrects.
         for parameter in self.head.parameters():
             nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Two images from (n, channels, rows, columns)."""
+        """Images from (n, channels, rows, columns)."""
         features = self.body(self.stem(functional.pixel_unshuffle(x, 2)))
         return functional.pixel_shuffle(self.head(features), 2)
