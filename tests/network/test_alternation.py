@@ -117,3 +117,13 @@ def test_odd_planes_give_finite_answers(value, measured):
             for found in network(2 * value * image - 1, measured * image):
                 assert found.shape == (2, 2, *size)
                 assert torch.isfinite(found).all()
+
+
+def test_reduced_precision_reaches_only_the_convolutions():
+    network = CompactNet().eval()
+    intensity, valid, *_ = simulated(0)
+    with torch.inference_mode():
+        exact = network(2 * intensity.sqrt() - 1, valid)[-1]
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            reduced = network(2 * intensity.sqrt() - 1, valid)[-1]
+    assert (reduced.float() - exact).abs().median() < 0.02

@@ -83,6 +83,21 @@ def test_a_run_learns_and_goes_on_where_it_stopped(tmp_path):
     assert figures["sro"] + figures["form_factor"] == pytest.approx(best, rel=1e-4)
     again = validate(loaded.network, validation_samples(2), torch.device("cpu"))
     assert again["sro"] == pytest.approx(figures["sro"], rel=0.02)
+    # What to look at while it runs.
+    assert (tmp_path / "samples.png").read_bytes().startswith(b"\x89PNG")
+    assert list((tmp_path / "tensorboard").glob("events*"))
+
+
+def test_parts_that_are_kept_do_not_change(tmp_path):
+    plan = TrainingPlan(hours=1, full_from=2, keep=("guess",), **TINY)
+    torch.manual_seed(plan.seed)
+    before = weights.build("compact", SMALL).state_dict()
+    train(plan, tmp_path, minutes=0.03, validation=1)
+    after = torch.load(tmp_path / "last.ckpt", weights_only=True)["model"]
+    changed = {
+        name.split(".")[0] for name in before if not torch.equal(before[name], after[name])
+    }
+    assert changed == {"correct", "polish"}
 
 
 def test_a_run_can_start_from_weights_alone(tmp_path):
@@ -191,4 +206,4 @@ def test_a_killed_run_goes_on(tmp_path):
     after = read_log(tmp_path)
     assert after[: len(before)] == before
     assert after[-1]["seen"] > before[-1]["seen"]
-    assert after[-1]["minutes"] == pytest.approx(before[-1]["minutes"] + 0.1, abs=0.1)
+    assert after[-1]["minutes"] == pytest.approx(before[-1]["minutes"] + 0.1, abs=0.5)

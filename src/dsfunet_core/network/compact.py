@@ -11,6 +11,7 @@ moves with the image. It stands in the line of fast Fourier convolutions (Chi, J
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,8 @@ from dsfunet_core.network.alternation import continue_form_factor, fold_order, q
 from dsfunet_core.network.repeats import find_lattice
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import Tensor
 
 __all__ = ["CompactNet"]
@@ -174,7 +177,7 @@ class CompactNet(nn.Module):
         logarithm = torch.log(intensity / FLOOR + 1) / 3
         inputs = torch.cat([scattering, valid, logarithm], dim=1)
         guess = self.guess(inputs)
-        with torch.no_grad():
+        with _exactly(scattering):
             form_factor = _linear(guess)[:, :1]
             lattice = _lattices(intensity, valid, form_factor)
             order = fold_order(lattice, intensity, valid, form_factor)
@@ -183,7 +186,7 @@ class CompactNet(nn.Module):
             order = fold_order(lattice, intensity, valid, form_factor)
             solved, seen = _evidence(intensity, inputs, guess, form_factor, order)
         corrected = _weighed(guess.detach(), solved, self.correct(seen))
-        with torch.no_grad():
+        with _exactly(scattering):
             form_factor = _linear(corrected)[:, :1]
             order = fold_order(lattice, intensity, valid, form_factor)
             form_factor = _continued(intensity, valid, order, form_factor, steps=24)
@@ -199,8 +202,15 @@ _SEEN = 10
 _TRUST = 2.0
 
 
+@contextmanager
+def _exactly(like: Tensor) -> Iterator[None]:
+    """Single precision whatever is around, and nothing differentiated."""
+    with torch.no_grad(), torch.autocast(like.device.type, enabled=False):
+        yield
+
+
 def _linear(factors: Tensor) -> Tensor:
-    return ((factors.clamp(-1, 1) + 1) / 2).square()
+    return ((factors.float().clamp(-1, 1) + 1) / 2).square()
 
 
 def _weighed(found: Tensor, solved: Tensor, verdict: Tensor) -> Tensor:
@@ -243,7 +253,7 @@ def _evidence(
         (measured - torch.log(image + 10 * FLOOR)) * valid / 3
         for image in (order, form_factor, form_factor * order)
     ]
-    return solved, torch.cat([inputs, found.detach(), solved, *ratios], dim=1)
+    return solved, torch.cat([inputs, found.detach().float(), solved, *ratios], dim=1)
 
 
 class _Factors(nn.Module):

@@ -119,8 +119,9 @@ class _Waves:
     """
 
     def __init__(self, data: NDArray, weight: NDArray, room: int) -> None:
-        self.data, self.weight, self.rest = data, weight, data
-        self.found: NDArray[np.float64] = np.empty(0)
+        self.data, self.weight = data, weight
+        self.rest: NDArray[np.floating] = data
+        self.found: NDArray[np.floating] = np.empty(0)
         self._waves = np.empty((room, data.size), np.float32)
         self._normal, self._right = np.empty((room, room)), np.empty(room)
         self._count = 0
@@ -217,8 +218,8 @@ def _sparsest(
                 vectors += [combined, combined / 2]
     candidates = np.array(vectors)
     candidates = candidates[np.hypot(*candidates.T) > NEAREST]
-    i, j = np.triu_indices(len(candidates), 1)
-    a, b = candidates[i], candidates[j]
+    pairs = np.triu_indices(len(candidates), 1)
+    a, b = (candidates[index] for index in pairs)
     area = a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
     enough = np.abs(area) > FEWEST
     if not enough.any():

@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +22,13 @@ import torch
 from torch.utils.data import DataLoader
 
 from dsfunet_core.errors import ParameterError
+from dsfunet_core.io.files import replacing
 from dsfunet_core.metrics import mean_squared_error, summary
 from dsfunet_core.network import weights
 from dsfunet_core.network.losses import linear
 from dsfunet_core.network.paper import PaperNet
 from dsfunet_core.network.recipes import CompactRecipe, PaperRecipe, Recipe
+from dsfunet_core.plots import png
 from dsfunet_core.simulate.crystals import PAPER, VALIDATION
 from dsfunet_core.simulate.stream import (
     PlaneStream,
@@ -35,12 +38,15 @@ from dsfunet_core.simulate.stream import (
 )
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from torch import Tensor
 
-__all__ = ["TrainingPlan", "train", "validate", "validation_samples"]
+__all__ = ["TrainingPlan", "samples_figure", "train", "validate", "validation_samples"]
 
 #: Seed of the planes that are watched during training; training itself never draws them.
 VALIDATION_SEED = 20240202
+#: Of them, in the picture that is written beside the log.
+PICTURED = 4
 _COLUMNS = ("minutes", "seen", "loss", "sro", "form_factor", "sro_p90", "form_factor_p90")
 
 
@@ -77,6 +83,8 @@ class TrainingPlan:
     start : str, optional
         Weights to begin with, see `dsfunet_core.network.weights.find`. The time and the
         planes on their card count as done, and the network has their size.
+    keep : tuple of str
+        Parts of the network that stay as they are, say ("guess",) of the compact one.
     """
 
     hours: float = 1.0
@@ -91,6 +99,7 @@ class TrainingPlan:
     seed: int = 1
     workers: int = 1
     start: str | None = None
+    keep: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.hours > 0 or self.batch < 1 or not self.learning_rate > 0:
@@ -242,8 +251,8 @@ def train(
     plan : TrainingPlan
         What to do.
     folder : path-like
-        Where ``last.ckpt``, ``best.safetensors`` and ``log.csv`` go; a run found there
-        is continued.
+        Where ``last.ckpt``, ``best.safetensors``, ``log.csv``, ``samples.png`` and, where
+        it is installed, what TensorBoard shows go; a run found there is continued.
     minutes : float, optional
         Stop after so many in this sitting; the run can be continued.
     checkpoint_minutes : float
@@ -270,6 +279,8 @@ def train(
     fabric.launch()
     torch.manual_seed(plan.seed)
     network, progress = _network(plan)
+    for part in plan.keep:
+        network.get_submodule(part).requires_grad_(False)
     recipe: Recipe
     if isinstance(network, PaperNet):
         recipe = PaperRecipe(network, fabric)
@@ -311,7 +322,10 @@ def train(
                 }
                 target = folder / "best.safetensors"
                 weights.save(target, recipe.result, plan.preset, card, overwrite=True)
-            _log(folder / "log.csv", progress.figures)
+            _log(folder, progress.figures)
+            picture = samples_figure(recipe.result, samples[:PICTURED], fabric.device)
+            with replacing(folder / "samples.png", overwrite=True) as temporary:
+                temporary.write_bytes(png(picture, dpi=70))
             if callback is not None:
                 callback(progress.figures)
 
@@ -339,10 +353,58 @@ def train(
     return progress.figures
 
 
-def _log(path: Path, figures: dict[str, float]) -> None:
+def _log(folder: Path, figures: dict[str, float]) -> None:
+    """Add a line to log.csv, and to what TensorBoard shows where that is installed."""
+    path = folder / "log.csv"
     new = not path.exists()
     with path.open("a", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         if new:
             writer.writerow(_COLUMNS)
         writer.writerow(f"{figures[name]:.6g}" for name in _COLUMNS)
+    if find_spec("tensorboard") is None:
+        return
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(folder / "tensorboard")) as board:
+        for name in _COLUMNS[2:]:
+            board.add_scalar(name, figures[name], int(figures["seen"]))
+
+
+@torch.inference_mode()
+def samples_figure(
+    model: torch.nn.Module, samples: list[dict[str, Tensor]], device: torch.device
+) -> Figure:
+    """Planes, what a network finds in them, and the truth, all as roots.
+
+    Parameters
+    ----------
+    model, samples, device
+        As for `validate`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A row for each sample.
+    """
+    from matplotlib.figure import Figure
+
+    names = ("√I", "√I_FF found", "true", "√I_SRO found", "true")
+    figure = Figure(
+        figsize=(2.2 * len(names), 2.3 * max(len(samples), 1)), layout="constrained"
+    )
+    was_training = model.training
+    model.eval()
+    for row, sample in enumerate(samples):
+        inputs = (sample[name][None].to(device) for name in ("scattering", "valid"))
+        form_factor, sro = model(*inputs)[-1][0].float().cpu()
+        plane = sample["scattering"][0].masked_fill(sample["valid"][0] == 0, float("nan"))
+        images = (plane, form_factor, sample["form_factor"][0], sro, sample["sro"][0])
+        for column, (name, image) in enumerate(zip(names, images, strict=True)):
+            axes = figure.add_subplot(len(samples), len(names), row * len(names) + column + 1)
+            axes.imshow(image.numpy(), origin="lower", vmin=-1, vmax=1)
+            axes.set_axis_off()
+            if row == 0:
+                axes.set_title(name)
+    model.train(was_training)
+    return figure
