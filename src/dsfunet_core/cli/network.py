@@ -40,6 +40,18 @@ def train(
         str | None,
         typer.Option(help="Begin with these weights instead of random ones: name or file."),
     ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(help="Part of the network that stays as it is, say guess; repeatable."),
+    ] = None,
+    full_from: Annotated[
+        float,
+        typer.Option(help="Fraction of the time after which pieces give way to whole planes."),
+    ] = 0.67,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(help="Until it falls at the end: 1.5e-3, or the paper's 2e-4."),
+    ] = None,
     validation: Annotated[int, typer.Option(help="Planes watched.")] = 100,
     checkpoint_minutes: Annotated[float, typer.Option(help="Between checkpoints.")] = 10.0,
     workers: Annotated[int, typer.Option(help="Processes that simulate.")] = 1,
@@ -64,11 +76,13 @@ def train(
         hours=hours,
         preset=preset,
         batch=batch or (32 if preset == "paper" else 8),
-        learning_rate=2e-4 if preset == "paper" else 1.5e-3,
+        learning_rate=learning_rate or (2e-4 if preset == "paper" else 1.5e-3),
         cooldown=0.0 if preset == "paper" else 0.25,
         seed=seed,
         disturb=disturb,
         start=start,
+        keep=tuple(keep or ()),
+        full_from=full_from,
         workers=workers,
     )
 
