@@ -27,6 +27,7 @@ from dsfunet_core.metrics import mean_squared_error, summary
 from dsfunet_core.network import weights
 from dsfunet_core.network.losses import linear
 from dsfunet_core.network.paper import PaperNet
+from dsfunet_core.network.pictures import samples_figure
 from dsfunet_core.network.recipes import CompactRecipe, PaperRecipe, Recipe
 from dsfunet_core.plots import png
 from dsfunet_core.simulate.crystals import PAPER, VALIDATION
@@ -38,10 +39,9 @@ from dsfunet_core.simulate.stream import (
 )
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from torch import Tensor
 
-__all__ = ["TrainingPlan", "samples_figure", "train", "validate", "validation_samples"]
+__all__ = ["TrainingPlan", "train", "validate", "validation_samples"]
 
 #: Seed of the planes that are watched during training; training itself never draws them.
 VALIDATION_SEED = 20240202
@@ -369,42 +369,3 @@ def _log(folder: Path, figures: dict[str, float]) -> None:
     with SummaryWriter(str(folder / "tensorboard")) as board:
         for name in _COLUMNS[2:]:
             board.add_scalar(name, figures[name], int(figures["seen"]))
-
-
-@torch.inference_mode()
-def samples_figure(
-    model: torch.nn.Module, samples: list[dict[str, Tensor]], device: torch.device
-) -> Figure:
-    """Planes, what a network finds in them, and the truth, all as roots.
-
-    Parameters
-    ----------
-    model, samples, device
-        As for `validate`.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        A row for each sample.
-    """
-    from matplotlib.figure import Figure
-
-    names = ("√I", "√I_FF found", "true", "√I_SRO found", "true")
-    figure = Figure(
-        figsize=(2.2 * len(names), 2.3 * max(len(samples), 1)), layout="constrained"
-    )
-    was_training = model.training
-    model.eval()
-    for row, sample in enumerate(samples):
-        inputs = (sample[name][None].to(device) for name in ("scattering", "valid"))
-        form_factor, sro = model(*inputs)[-1][0].float().cpu()
-        plane = sample["scattering"][0].masked_fill(sample["valid"][0] == 0, float("nan"))
-        images = (plane, form_factor, sample["form_factor"][0], sro, sample["sro"][0])
-        for column, (name, image) in enumerate(zip(names, images, strict=True)):
-            axes = figure.add_subplot(len(samples), len(names), row * len(names) + column + 1)
-            axes.imshow(image.numpy(), origin="lower", vmin=-1, vmax=1)
-            axes.set_axis_off()
-            if row == 0:
-                axes.set_title(name)
-    model.train(was_training)
-    return figure
