@@ -2,10 +2,18 @@
 
 import numpy as np
 import pytest
+import torch
 
-from dsfunet_core.network.repeats import find_lattice
+from dsfunet_core.network import repeats
 from dsfunet_core.simulate.crystals import World
 from dsfunet_core.simulate.stream import plane_number
+
+
+def find_lattice(quotient, weight):
+    lattice, strength = repeats.find_lattice(
+        torch.from_numpy(quotient)[None], torch.from_numpy(weight)[None]
+    )
+    return lattice[0].double().numpy(), float(strength[0])
 
 
 def same_lattice(found, true):

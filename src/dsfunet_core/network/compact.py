@@ -14,7 +14,6 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -224,9 +223,7 @@ def _lattices(intensity: Tensor, valid: Tensor, form_factor: Tensor) -> Tensor:
     order, weight = quotient(intensity, valid, form_factor)
     mean = (order * weight).sum(dim=(2, 3)) / weight.sum(dim=(2, 3)).clamp(min=1e-9)
     relative = order / mean[..., None, None].clamp(min=1e-12)
-    images = relative.clamp(max=3).cpu().numpy(), weight.cpu().numpy()
-    found = [find_lattice(q[0], w[0])[0] / 2 for q, w in zip(*images, strict=True)]
-    return torch.from_numpy(np.array(found, dtype=np.float32)).to(intensity.device)
+    return find_lattice(relative.clamp(max=3)[:, 0], weight[:, 0])[0] / 2
 
 
 def _continued(
