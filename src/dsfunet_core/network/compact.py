@@ -75,7 +75,7 @@ class Block(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """Three resolutions down and up again, with skips."""
+    """Several resolutions down and up again, with skips."""
 
     def __init__(self, widths: tuple[int, ...], depths: tuple[int, ...]) -> None:
         super().__init__()
@@ -111,18 +111,22 @@ class CompactNet(nn.Module):
     A first hourglass guesses both factors. From its guess the lattice of the plane is found
     (`find_lattice`), and with that two steps of an alternating solver give an order that all
     cells agree on and a form factor continued into dead zones (`fold_order`,
-    `continue_form_factor`). A second hourglass sees all that and says, pixel by pixel, how
-    far to trust it and what to correct. The steps are done once more, and a few convolutions
-    have the last word.
+    `continue_form_factor`). With the better form factor the lattice is looked for again, and
+    the one of both that describes the plane better is kept. A second hourglass sees all
+    that and says, pixel by pixel, how far to trust it and what to correct. The steps are
+    done once more, and a few convolutions have the last word.
 
     Parameters
     ----------
     widths : tuple of int
-        Channels of the first hourglass at 1/2, 1/4, 1/8 … of the resolution; multiples of 8.
+        Channels of the first hourglass at its resolutions, each half the one before;
+        multiples of 8.
     depths : tuple of int
         Its blocks at each resolution, on the way down and on the way up.
     final_widths, final_depths : tuple of int
         The same of the second.
+    patches : tuple of int
+        Edge of the squares of pixels that are one at the finest resolution of each hourglass.
     polish : int
         Channels of the last convolutions.
     """
@@ -131,8 +135,9 @@ class CompactNet(nn.Module):
         self,
         widths: tuple[int, ...] = (16, 32, 64, 96),
         depths: tuple[int, ...] = (1, 1, 1, 1),
-        final_widths: tuple[int, ...] = (16, 48, 96, 128),
-        final_depths: tuple[int, ...] = (1, 1, 1, 1),
+        final_widths: tuple[int, ...] = (32, 64, 96),
+        final_depths: tuple[int, ...] = (1, 1, 1),
+        patches: tuple[int, int] = (2, 4),
         polish: int = 16,
     ) -> None:
         super().__init__()
@@ -141,12 +146,16 @@ class CompactNet(nn.Module):
             "depths": depths,
             "final_widths": final_widths,
             "final_depths": final_depths,
+            "patches": patches,
             "polish": polish,
         }
         #: Rows and columns must be multiples of this.
-        self.multiple = 2 ** max(len(widths), len(final_widths))
-        self.guess = _Factors(3, 2, widths, depths)
-        self.correct = _Factors(_SEEN, 4, final_widths, final_depths)
+        self.multiple = max(
+            patch * 2 ** (len(steps) - 1)
+            for patch, steps in zip(patches, (widths, final_widths), strict=True)
+        )
+        self.guess = _Factors(3, 2, widths, depths, patches[0])
+        self.correct = _Factors(_SEEN, 4, final_widths, final_depths, patches[1])
         self.polish = nn.Sequential(
             nn.Conv2d(4 * _SEEN, polish, 1),
             nn.GELU(),
@@ -178,11 +187,11 @@ class CompactNet(nn.Module):
         guess = self.guess(inputs)
         with _exactly(scattering):
             form_factor = _linear(guess)[:, :1]
-            lattice = _lattices(intensity, valid, form_factor)
-            order = fold_order(lattice, intensity, valid, form_factor)
+            first = _lattices(intensity, valid, form_factor)
+            order = fold_order(first, intensity, valid, form_factor)
             form_factor = _continued(intensity, valid, order, form_factor, steps=12)
-            lattice = _lattices(intensity, valid, form_factor)
-            order = fold_order(lattice, intensity, valid, form_factor)
+            second = _lattices(intensity, valid, form_factor)
+            lattice, order = _better((first, second), intensity, valid, form_factor)
             solved, seen = _evidence(intensity, inputs, guess, form_factor, order)
         corrected = _weighed(guess.detach(), solved, self.correct(seen))
         with _exactly(scattering):
@@ -226,6 +235,24 @@ def _lattices(intensity: Tensor, valid: Tensor, form_factor: Tensor) -> Tensor:
     return find_lattice(relative.clamp(max=3)[:, 0], weight[:, 0])[0] / 2
 
 
+def _better(
+    lattices: tuple[Tensor, Tensor], intensity: Tensor, valid: Tensor, form_factor: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Whichever of two lattices describes each plane better, and the order with it."""
+    orders = [fold_order(one, intensity, valid, form_factor) for one in lattices]
+    products = [valid * form_factor * order for order in orders]
+    held = [
+        (product * intensity).sum(dim=(1, 2, 3)).square()
+        / product.square().sum(dim=(1, 2, 3)).clamp(min=1e-20)
+        for product in products
+    ]
+    second = held[1] >= held[0]
+    return (
+        torch.where(second[:, None, None], lattices[1], lattices[0]),
+        torch.where(second[:, None, None, None], orders[1], orders[0]),
+    )
+
+
 def _continued(
     intensity: Tensor, valid: Tensor, order: Tensor, guess: Tensor, steps: int
 ) -> Tensor:
@@ -257,17 +284,23 @@ class _Factors(nn.Module):
     """Hourglass between the pixels and some images."""
 
     def __init__(
-        self, channels: int, images: int, widths: tuple[int, ...], depths: tuple[int, ...]
+        self,
+        channels: int,
+        images: int,
+        widths: tuple[int, ...],
+        depths: tuple[int, ...],
+        patch: int,
     ) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(4 * channels, widths[0], 1)
+        self.patch = patch
+        self.stem = nn.Conv2d(patch**2 * channels, widths[0], 1)
         self.body = Hourglass(widths, depths)
-        self.head = nn.Conv2d(widths[0], 4 * images, 3, padding=1)
+        self.head = nn.Conv2d(widths[0], patch**2 * images, 3, padding=1)
         # The answer begins as what it corrects.
         for parameter in self.head.parameters():
             nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         """Images from (n, channels, rows, columns)."""
-        features = self.body(self.stem(functional.pixel_unshuffle(x, 2)))
-        return functional.pixel_shuffle(self.head(features), 2)
+        features = self.body(self.stem(functional.pixel_unshuffle(x, self.patch)))
+        return functional.pixel_shuffle(self.head(features), self.patch)
