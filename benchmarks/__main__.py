@@ -26,6 +26,9 @@ def main() -> None:
     parser.add_argument(
         "--counts", type=float, nargs="*", default=[0.0, 5.0], help="noise levels (0 5)"
     )
+    parser.add_argument(
+        "--method", default="lattice", help="measured by validation: lattice or network"
+    )
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
     arguments = parser.parse_args()
     console = Console(width=110)
@@ -39,13 +42,15 @@ def main() -> None:
             results = {"network": network.run(console)}
         elif which == "validation":
             results = {
-                f"{c:g}": validation.run(arguments.planes, c, console) for c in arguments.counts
+                f"{c:g}": validation.run(arguments.planes, c, console, arguments.method)
+                for c in arguments.counts
             }
         elif which == "tris-amide":
             results = {"tris-amide": tris_amide.run(arguments.seeds, console)}
         else:
             parser.error(f"there is no benchmark {which!r}; choose from the help")
-        target = arguments.output / f"{which}.json"
+        suffix = "-network" if which == "validation" and arguments.method == "network" else ""
+        target = arguments.output / f"{which}{suffix}.json"
         target.write_text(json.dumps({"machine": facts, "results": results}, indent=1))
         console.print(f"figures kept in {target}", style="dim")
 

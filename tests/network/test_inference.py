@@ -74,8 +74,9 @@ def test_a_batch_is_its_planes_one_by_one():
     together = factorize_images(network, images, masks, batch_size=3)
     for pair, image, mask in zip(together, images, masks, strict=True):
         (alone,) = factorize_images(network, [image], [mask])
-        np.testing.assert_allclose(pair[0], alone[0], atol=1e-4)
-        np.testing.assert_allclose(pair[1], alone[1], atol=1e-4)
+        # Sums are not rounded alike in batches of other sizes.
+        np.testing.assert_allclose(pair[0], alone[0], atol=5e-4)
+        np.testing.assert_allclose(pair[1], alone[1], atol=5e-4)
 
 
 def test_planes_with_nothing_in_them_are_refused():

@@ -81,6 +81,8 @@ def factorize_images(
         If a plane has no measured pixel with intensity, or is smaller than 8 pixels.
     """
     device = torch.device(device)
+    if device.type == "cuda":
+        network = network.to(memory_format=torch.channels_last)
     results = []
     for first in range(0, len(images), batch_size):
         inputs = []
