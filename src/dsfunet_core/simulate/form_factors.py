@@ -25,9 +25,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RADIATIONS",
+    "AffineGrid",
     "atomic_form_factor",
     "axis_form_factors",
     "form_factor_difference",
+    "grid_of",
     "molecular_form_factor",
 ]
 
@@ -102,7 +104,7 @@ def _powers(angle: NDArray, n: int, dtype: DTypeLike) -> NDArray:
     return (jumps[:, :, None] * fine[:, None, :]).reshape(len(angle), -1)[:, :n]
 
 
-class _Grid:
+class AffineGrid:
     """Scattering factors and phases on an affine grid of scattering vectors.
 
     Parameters
@@ -203,7 +205,7 @@ def form_factor_difference(
     ndarray of complex, shape (n_rows, n_columns)
         In electrons, fm or Å.
     """
-    return _grid_of(plane, dtype).form_factor([(1.0, mol_a), (-1.0, mol_b)], radiation)
+    return grid_of(plane, dtype).form_factor([(1.0, mol_a), (-1.0, mol_b)], radiation)
 
 
 def molecular_form_factor(
@@ -232,7 +234,7 @@ def molecular_form_factor(
     ndarray of complex, shape (n_rows, n_columns)
         In electrons, fm or Å.
     """
-    return _grid_of(plane, dtype).form_factor([(1.0, molecule)], radiation)
+    return grid_of(plane, dtype).form_factor([(1.0, molecule)], radiation)
 
 
 def axis_form_factors(
@@ -286,7 +288,16 @@ def axis_form_factors(
     return np.asarray((np.abs(total) ** 2).mean(axis=1))
 
 
-def _grid_of(plane: ReciprocalPlane, dtype: DTypeLike) -> _Grid:
+def grid_of(plane: ReciprocalPlane, dtype: DTypeLike = np.complex128) -> AffineGrid:
+    """Grid of the scattering vectors of a plane's pixels.
+
+    Parameters
+    ----------
+    plane : ReciprocalPlane
+        With cell and geometry.
+    dtype : dtype
+        complex64 or complex128.
+    """
     cell, origin, steps = plane.geometry()
     to_q = q_matrix(cell)
-    return _Grid(to_q @ origin, to_q @ steps, plane.shape, dtype)
+    return AffineGrid(to_q @ origin, to_q @ steps, plane.shape, dtype)

@@ -29,12 +29,15 @@ class Molecule:
         Isotropic displacement parameters B [Å²]; 0 when left out.
     name : str
         What to call it.
+    labels : tuple of str, optional
+        Names of the atoms, as a CIF has them.
     """
 
     elements: tuple[str, ...]
     positions: NDArray[np.float64]
     b_iso: NDArray[np.float64] | None = None
     name: str = ""
+    labels: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if np.shape(self.positions) != (len(self.elements), 3):
@@ -46,6 +49,11 @@ class Molecule:
             raise ParameterError(
                 f"{len(self.elements)} elements but b_iso of shape {np.shape(self.b_iso)}; "
                 "give one B in Å² an atom, or none at all."
+            )
+        if self.labels is not None and len(self.labels) != len(self.elements):
+            raise ParameterError(
+                f"{len(self.elements)} elements but {len(self.labels)} labels; give one an "
+                "atom, or none at all."
             )
 
     def transformed(self, matrix: NDArray, shift: NDArray | float = 0.0) -> Molecule:

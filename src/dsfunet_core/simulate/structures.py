@@ -165,6 +165,7 @@ def _from_cif(path: Path, disorder_group: int | None, complete: bool) -> Molecul
         x @ to_cartesian.T,
         np.array(b_iso)[kinds],
         name=structure.name or path.stem,
+        labels=tuple(sites[k].label for k in kinds),
     )
 
 
