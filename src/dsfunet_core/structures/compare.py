@@ -44,12 +44,24 @@ class Target:
         Relative weights; zero where nothing was measured.
     order : ndarray, shape (n_rows, n_columns), optional
         I_SRO, where the intensity is I_D.
+    order_basis : ndarray, shape (m, n_rows, n_columns), optional
+        Derivatives of I_SRO by its coefficients, where a refinement is to find these anew.
+    raw : ndarray, shape (n_rows, n_columns), optional
+        What ``intensity`` was smoothed from: it has the noise that uncertainties come
+        from.
     """
 
     plane: ReciprocalPlane
     intensity: NDArray[np.float64]
     weight: NDArray[np.float64]
     order: NDArray[np.float64] | None = None
+    order_basis: NDArray[np.float32] | None = None
+    raw: NDArray[np.float64] | None = None
+
+    @property
+    def scattered(self) -> NDArray[np.float64]:
+        """Intensity with all its noise, for uncertainties."""
+        return self.intensity if self.raw is None else self.raw
 
     @classmethod
     def form_factor(
@@ -63,13 +75,21 @@ class Target:
         Parameters
         ----------
         result : Factorization
-            On a plane with a cell. Pixels count by the order there: where I_SRO is weak,
-            the form factor is known badly.
+            On a plane with a cell. A pixel's weight is that of its intensity times the
+            square of I_SRO there, for I_FF is the quotient of both.
         q_range : tuple of float
             Smallest and largest |Q| [Å⁻¹].
         """
-        weight = cls._inside(result, q_range)
-        return cls(result.plane, result.form_factor, weight * np.maximum(result.sro, 0))
+        weight = cls._inside(result, q_range) * np.maximum(result.sro, 0) ** 2
+        if result.weights is not None:
+            weight = weight * result.weights
+        measured = result.plane.intensity
+        if result.background is not None:
+            measured = measured - result.background
+        known = weight > 0
+        raw = result.form_factor.copy()
+        raw[known] = measured[known] / result.sro[known]
+        return cls(result.plane, result.form_factor, weight, raw=raw)
 
     @classmethod
     def scattering(
@@ -80,7 +100,8 @@ class Target:
         Parameters
         ----------
         result : Factorization
-            On a plane with a cell. Variances of the plane are used where it has them.
+            On a plane with a cell. Where the lattice was used, a refinement can find the
+            coefficients of the order anew.
         q_range : tuple of float
             Smallest and largest |Q| [Å⁻¹].
         """
@@ -90,7 +111,8 @@ class Target:
         intensity = np.where(weight > 0, result.plane.intensity, 0.0)
         if result.background is not None:
             intensity = intensity - result.background
-        return cls(result.plane, intensity, weight, np.maximum(result.sro, 0))
+        order = np.maximum(result.sro, 0)
+        return cls(result.plane, intensity, weight, order, _order_basis(result))
 
     @staticmethod
     def _inside(result: Factorization, q_range: tuple[float, float]) -> NDArray[np.float64]:
@@ -171,6 +193,21 @@ def compare(
     fit = ScaleFit(target, debye_waller)
     scale, damping, _ = fit.solve(square)
     return comparison(target, fit, square, scale, damping)
+
+
+def _order_basis(result: Factorization) -> NDArray[np.float32] | None:
+    """Cosines and sines of the order on the plane, those that the result uses."""
+    found, lattice = result.coefficients, result.lattice
+    if found is None or lattice is None:
+        return None
+    rows, columns = np.mgrid[: result.plane.shape[0], : result.plane.shape[1]]
+    pixel = np.stack([rows, columns], axis=-1)
+    uv = (pixel - lattice.origin) @ np.linalg.inv(lattice.basis).T
+    angle = 2 * np.pi * (uv @ found.indices.T)
+    waves = [2 * np.cos(angle)]
+    if np.any(found.values.imag != 0):
+        waves.append(-2 * np.sin(angle))
+    return np.moveaxis(np.concatenate(waves, axis=-1), -1, 0).astype(np.float32)
 
 
 class ScaleFit:

@@ -1,10 +1,10 @@
 """Standard uncertainties where neighbouring pixels err together.
 
-A form factor taken out of a product is smooth: its errors are correlated over many pixels,
-and least squares that take them as independent quote uncertainties that are far too
-small. Here the covariance of the residuals is estimated from the residuals themselves, as
-a function of the distance between pixels (Newey & West, Econometrica 55 (1987) 703, in two
-dimensions).
+A wrong structure, a background or a form factor that was smoothed leave residuals that are
+correlated over many pixels, and counting noise is stronger where there is more intensity.
+Least squares that take all pixels as alike and independent then quote uncertainties that
+are too small. Here the scatter of the scores J·w·r is taken as it is, with that of their
+neighbours (Newey & West, Econometrica 55 (1987) 703, in two dimensions).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["correlated_covariance"]
 
 #: Distance beyond which residuals are taken as independent, as a fraction of the plane.
-REACH = 0.2
+REACH = 0.1
 
 
 def correlated_covariance(
@@ -30,16 +30,15 @@ def correlated_covariance(
 ) -> NDArray[np.float64]:
     """Covariance of least-squares parameters whose data err together.
 
-    With A = Jᵀ W J and C the covariance of the residuals, estimated as the autocorrelation
-    of the residuals that were found, under a window that ends at a fifth of the plane:
-    A⁻¹ (Jᵀ W C W J) A⁻¹.
+    A⁻¹ B A⁻¹ with A = Jᵀ W J and B = Σ_pq ω(p − q) s_p s_qᵀ, where s = J·w·r are the scores
+    of the pixels and the window ω ends at a tenth of the plane.
 
     Parameters
     ----------
     gradients : ndarray, shape (n_parameters, n_rows, n_columns)
         J: derivatives of the calculated image.
     residual : ndarray, shape (n_rows, n_columns)
-        Observed minus calculated.
+        Observed minus calculated, r.
     weight : ndarray, shape (n_rows, n_columns)
         Weights of the fit; zero where nothing was measured.
 
@@ -49,37 +48,26 @@ def correlated_covariance(
         Positive semi-definite.
     """
     n, rows, columns = gradients.shape
-    shape = (fft.next_fast_len(2 * rows, real=True), fft.next_fast_len(2 * columns, real=True))
+    reach = [max(1, round(REACH * size)) for size in (rows, columns)]
+    shape = tuple(
+        fft.next_fast_len(size + most, real=True)
+        for size, most in zip((rows, columns), reach, strict=True)
+    )
     live = weight > 0
-    residual = np.where(live, residual, 0.0)
-
-    def spectrum(image: NDArray) -> NDArray[np.complex128]:
-        return np.asarray(fft.rfft2(image, s=shape))
-
-    def correlation(image: NDArray) -> NDArray[np.float64]:
-        return np.asarray(fft.irfft2(np.abs(spectrum(image)) ** 2, s=shape))
-
-    pairs = correlation(live.astype(float))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        covariance = np.where(pairs > 0.5, correlation(residual) / pairs, 0.0)
-    window = np.outer(_parzen(shape[0], REACH * rows), _parzen(shape[1], REACH * columns))
-    power = np.maximum(fft.rfft2(covariance * window).real, 0)
     weighted = np.where(live, gradients * weight, 0.0)
-    normal = np.einsum("arc,brc->ab", weighted, np.where(live, gradients, 0.0))
-    spectra = [spectrum(image) for image in weighted]
-    middle = np.empty((n, n))
-    twice = np.full(spectra[0].shape[1], 2.0)
-    twice[0] = 1.0
-    if shape[1] % 2 == 0:
-        twice[-1] = 1.0
-    for i in range(n):
-        for j in range(i + 1):
-            product = (spectra[i] * spectra[j].conj()).real * power
-            middle[i, j] = middle[j, i] = (product @ twice).sum() / (shape[0] * shape[1])
+    scores = fft.rfft2(weighted * np.where(live, residual, 0.0), s=shape)
+    window = np.outer(_parzen(shape[0], reach[0]), _parzen(shape[1], reach[1]))
+    power = np.maximum(fft.rfft2(window).real, 0)
+    # The half of the spectrum that is not stored counts, too.
+    power[:, 1 : (shape[1] + 1) // 2] *= 2
+    scores = scores.reshape(n, -1)
+    middle = (scores * power.ravel()) @ scores.conj().T
+    normal = np.tensordot(weighted, np.where(live, gradients, 0.0), ([1, 2], [1, 2]))
     inverse = np.linalg.inv(normal)
     # Residuals lack what the parameters took up.
     used = live.sum() / max(live.sum() - n, 1)
-    return inverse @ middle @ inverse * used
+    middle = middle.real / (shape[0] * shape[1])
+    return np.asarray(inverse @ middle @ inverse * used)
 
 
 def _parzen(n: int, reach: float) -> NDArray[np.float64]:

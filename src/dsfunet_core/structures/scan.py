@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dsfunet_core.errors import ParameterError
-from dsfunet_core.structures.calculate import Amplitude, velocities
+from dsfunet_core.structures.calculate import Amplitude
 from dsfunet_core.structures.compare import Comparison, ScaleFit, Target, comparison
-from dsfunet_core.structures.errors import correlated_covariance
 from dsfunet_core.structures.moves import displaced
+from dsfunet_core.structures.refine import refine_structure
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from dsfunet_core.structures.moves import Move
 
 __all__ = ["Minimum", "Scan", "scan"]
-
-#: Rounds of Gauss–Newton from the best point of the grid, and the step [grid steps] that ends.
-ROUNDS, CLOSE = 8, 1e-3
 
 
 @dataclass(frozen=True)
@@ -126,49 +123,6 @@ class Scanner:
         scale, damping, _ = self.fit.solve(square)
         return comparison(self.target, self.fit, square, scale, damping)
 
-    def minimum(self, value: float, spacing: float) -> Minimum:
-        """Minimum near a value, by Gauss–Newton in the move, the scale and D_w."""
-        start = value
-        for _ in range(ROUNDS):
-            gradients, rest, scale, damping, cost = self._linearised(value)
-            weighted = gradients * self.target.weight
-            normal = np.einsum("arc,brc->ab", weighted, gradients)
-            step = np.linalg.solve(normal, np.einsum("arc,rc->a", weighted, rest))[0]
-            step = float(np.clip(step, -spacing, spacing))
-            while abs(step) > CLOSE * spacing and self._cost(value + step) > cost:
-                step /= 2
-            if abs(value + step - start) > 1.5 * spacing:
-                break
-            value += step
-            if abs(step) <= CLOSE * spacing:
-                break
-        gradients, rest, scale, damping, cost = self._linearised(value)
-        covariance = correlated_covariance(gradients, rest, self.target.weight)
-        found = comparison(self.target, self.fit, self.square(value), scale, damping)
-        return Minimum(value, float(np.sqrt(covariance[0, 0])), found.mse, cost, damping)
-
-    def _cost(self, value: float) -> float:
-        return self.fit.solve(self.square(value))[2]
-
-    def _linearised(self, value: float) -> tuple[NDArray, NDArray, float, float, float]:
-        """Derivatives by the move, k and D_w; residual; k, D_w and cost."""
-        target = self.target
-        velocity, growth = velocities(self.model, [self.move], [value])
-        model = self.moved(value)
-        amplitude = self._still + self._amplitude(model, self.move.atoms)
-        (change,) = self._amplitude.derivatives(model, velocity, growth)
-        square = np.abs(amplitude) ** 2
-        scale, damping, cost = self.fit.solve(square)
-        q2 = target.plane.q_norm() ** 2
-        factor = np.exp(-damping * q2) * (1 if target.order is None else target.order)
-        unit = factor * square
-        gradients = [2 * scale * factor * (amplitude.conj() * change).real, unit]
-        if self.fit.held is None:
-            gradients.append(-q2 * scale * unit)
-        live = target.weight > 0
-        rest = np.where(live, target.intensity - scale * unit, 0.0)
-        return np.stack(gradients), rest, scale, damping, cost
-
 
 def scan(
     target: Target,
@@ -234,9 +188,9 @@ def scan(
     minima = []
     for i in range(1, len(values) - 1):
         if cost[i] < cost[i - 1] and cost[i] <= cost[i + 1]:
-            spacing = float(max(values[i + 1] - values[i], values[i] - values[i - 1]))
-            scanner.fit.last = float(damping[i])
-            minima.append(scanner.minimum(float(values[i]), spacing))
+            minima.append(
+                _refined(target, model, move, float(values[i]), debye_waller, radiation)
+            )
     minima.sort(key=lambda minimum: minimum.cost)
     return Scan(move, values, mse, cost, scale, damping, tuple(minima))
 
@@ -244,3 +198,27 @@ def scan(
 def _scaled(image: NDArray) -> NDArray:
     low, high = image.min(), image.max()
     return (image - low) * (2 / max(high - low, 1e-30)) - 1
+
+
+def _refined(
+    target: Target,
+    model: DisorderModel,
+    move: Move,
+    value: float,
+    debye_waller: float | None,
+    radiation: str,
+) -> Minimum:
+    """Minimum near a point of the grid."""
+    fit = refine_structure(
+        target,
+        model,
+        [move],
+        [value],
+        debye_waller=debye_waller,
+        contacts=False,
+        radiation=radiation,
+    )
+    found = fit.comparison
+    return Minimum(
+        float(fit.values[0]), float(fit.sigma[0]), found.mse, found.cost, found.debye_waller
+    )
