@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dsfunet_core.errors import ParameterError
 from dsfunet_core.simulate.form_factors import grid_of
 
 if TYPE_CHECKING:
@@ -74,6 +75,29 @@ class Amplitude:
         for kind, x, _, weight, _, _ in self._groups(model, atoms):
             total += self._grid.phases(x, weight) * self._scattering(kind)
         return total
+
+    def require_contrast(self, model: DisorderModel) -> None:
+        """Refuse a plane on which A and B scatter alike.
+
+        Parameters
+        ----------
+        model : DisorderModel
+            The structure.
+
+        Raises
+        ------
+        ParameterError
+            If ΔF is nothing but rounding errors beside what the atoms scatter.
+        """
+        most = sum(
+            np.abs(weight).sum() * np.abs(self._scattering(kind)).max()
+            for kind, _, _, weight, _, _ in self._groups(model, None)
+        )
+        if not np.abs(self(model)).max() > 1e-4 * most:
+            raise ParameterError(
+                "the structure does not scatter on this plane: A and B look alike there. Use "
+                "another plane, or check that B is where it should be."
+            )
 
     def derivatives(
         self,
@@ -177,5 +201,8 @@ def velocities(
         return where + 0 * parameters.sum(), weight + 0 * parameters.sum()
 
     at = torch.as_tensor(np.atleast_1d(np.asarray(values, float)))
-    moved, grown = torch.func.jacfwd(after)(at)
-    return moved.permute(2, 0, 1).numpy(), grown.permute(1, 0).numpy()
+    changes = [
+        torch.autograd.functional.jvp(after, at, unit)[1]
+        for unit in torch.eye(len(at), dtype=at.dtype)
+    ]
+    return tuple(torch.stack(parts).numpy() for parts in zip(*changes, strict=True))  # type: ignore[return-value]

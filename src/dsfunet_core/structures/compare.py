@@ -189,7 +189,9 @@ def compare(
     ParameterError
         If the structure does not scatter at all on this plane.
     """
-    square = np.abs(Amplitude(target.plane, radiation=radiation)(model)) ** 2
+    amplitude = Amplitude(target.plane, radiation=radiation)
+    amplitude.require_contrast(model)
+    square = np.abs(amplitude(model)) ** 2
     fit = ScaleFit(target, debye_waller)
     scale, damping, _ = fit.solve(square)
     return comparison(target, fit, square, scale, damping)
@@ -239,11 +241,6 @@ class ScaleFit:
         model = square[self.live].astype(np.float32)
         if self.order is not None:
             model = model * self.order.astype(np.float32)
-        if not (self.weight @ (model * model)) > 0:
-            raise ParameterError(
-                "the structure does not scatter on this plane: A and B look alike there. Use "
-                "another plane, or check that B is where it should be."
-            )
         damping = self.last
         scale, cost, slope, curvature = self._at(model, damping)
         if self.held is None:

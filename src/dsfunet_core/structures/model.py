@@ -61,9 +61,7 @@ class DisorderModel:
     @property
     def labels(self) -> tuple[str, ...]:
         """Names of the atoms: those of the file, or the element and a number."""
-        if self.atoms.labels is not None:
-            return self.atoms.labels
-        return tuple(f"{element}{i}" for i, element in enumerate(self.atoms.elements, 1))
+        return _names(self.atoms)
 
     def atom(self, label: str) -> int:
         """Number of the atom with a label.
@@ -189,13 +187,15 @@ def tris_amide_model() -> DisorderModel:
     )
 
 
+def _names(molecule: Molecule) -> tuple[str, ...]:
+    if molecule.labels is not None:
+        return molecule.labels
+    return tuple(f"{element}{i}" for i, element in enumerate(molecule.elements, 1))
+
+
 def _joined(a: Molecule, b: Molecule) -> Molecule:
     """Atoms of both; labels that clash are told apart by the species."""
-    names = [molecule.labels or () for molecule in (a, b)]
-    if len(names[0]) != len(a.elements) or len(names[1]) != len(b.elements):
-        names = [
-            tuple(f"{element}{i}" for i, element in enumerate(m.elements, 1)) for m in (a, b)
-        ]
+    names = [_names(molecule) for molecule in (a, b)]
     if set(names[0]) & set(names[1]):
         names = [tuple(f"{x}_{s}" for x in own) for own, s in zip(names, "AB", strict=True)]
     b_iso = None

@@ -259,5 +259,7 @@ def displaced(model: DisorderModel, moves: Sequence[Move], values: ArrayLike) ->
     positions = torch.as_tensor(model.atoms.positions)
     occupancy = torch.as_tensor(model.occupancy)
     for move, value in zip(moves, np.atleast_1d(values), strict=True):
-        positions, occupancy = move.apply(positions, occupancy, torch.tensor(float(value)))
+        positions, occupancy = move.apply(
+            positions, occupancy, torch.tensor(float(value), dtype=positions.dtype)
+        )
     return model.moved(positions.numpy(), occupancy.numpy())

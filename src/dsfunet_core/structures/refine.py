@@ -222,6 +222,7 @@ class _Problem:
     ) -> None:
         self.target, self.model, self.moves, self.held = target, model, moves, held
         self.amplitude = Amplitude(target.plane, radiation=radiation)
+        self.amplitude.require_contrast(model)
         self.live = target.weight > 0
         self.root = np.sqrt(target.weight[self.live])
         self.observed = target.intensity[self.live]
@@ -241,11 +242,6 @@ class _Problem:
         square = (amplitude.real**2 + amplitude.imag**2)[self.live].astype(float)
         columns = self.root * np.exp(-damping * self.q2) * square * self.basis
         normal = columns @ columns.T
-        if not normal[0, 0] > 0:
-            raise ParameterError(
-                "the structure does not scatter on this plane: A and B look alike there. Use "
-                "another plane, or check that B is where it should be."
-            )
         observed = self.root * self.observed
         hold = 1e-10 * np.trace(normal) / len(normal) * np.eye(len(normal))
         linear = np.linalg.solve(normal + hold, columns @ observed)

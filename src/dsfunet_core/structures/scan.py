@@ -105,6 +105,7 @@ class Scanner:
         self.target, self.model, self.move = target, model, move
         self.fit = ScaleFit(target, debye_waller)
         self._amplitude = Amplitude(target.plane, radiation=radiation)
+        self._amplitude.require_contrast(model)
         still = np.setdiff1d(np.arange(len(model.occupancy)), move.atoms)
         self._still = self._amplitude(model, still)
 
