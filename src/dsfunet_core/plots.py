@@ -36,6 +36,7 @@ __all__ = [
     "draw_image",
     "factors_figure",
     "measured_figure",
+    "new_figure",
     "plane_figure",
     "png",
 ]
@@ -115,7 +116,7 @@ def plane_figure(plane: ReciprocalPlane, *, size: float = 6.0) -> Figure:
     size : float
         Width of the figure [inch].
     """
-    figure = _figure(size, size * 0.85)
+    figure = new_figure(size, size * 0.85)
     axes = figure.add_subplot()
     values = np.where(plane.valid, plane.intensity, np.nan)
     frame = _frame_of(plane)
@@ -138,7 +139,7 @@ def measured_figure(result: Factorization, *, size: float = 12.0) -> Figure:
     frame = _frame_of(result.plane)
     measured = np.where(result.plane.valid, result.plane.intensity, np.nan)
     shades = (0.0, display_range(measured, high=PICTURE_HIGH)[1])
-    figure = _figure(size, size * 0.34)
+    figure = new_figure(size, size * 0.34)
     first, second, third = figure.subplots(1, 3, sharey=True)
     _panel(first, measured, frame, "measured", INTENSITY, shades)
     _panel(second, result.product, frame, "product of the two factors", INTENSITY, shades)
@@ -162,7 +163,7 @@ def factors_figure(result: Factorization, *, size: float = 10.0) -> Figure:
         Width of the figure [inch].
     """
     frame = _frame_of(result.plane)
-    figure = _figure(size, size * 0.45)
+    figure = new_figure(size, size * 0.45)
     first, second = figure.subplots(1, 2, sharey=True)
     seen = np.where(result.plane.valid, result.form_factor, np.nan)
     shades = (0.0, display_range(seen, high=PICTURE_HIGH)[1])
@@ -206,7 +207,7 @@ def cell_figure(fit: SroRefinement, *, size: float = 11.0) -> Figure:
     size : float
         Width of the figure [inch].
     """
-    figure = _figure(size, size * 0.3)
+    figure = new_figure(size, size * 0.3)
     cells_axes(list(figure.subplots(1, 3, sharey=True)), fit)
     return figure
 
@@ -283,12 +284,19 @@ def png(figure: Figure, *, dpi: int = 130) -> bytes:
 
 def alpha_figure(fit: SroRefinement, *, size: float = 8.0, **options: Any) -> Figure:
     """α against distance as a figure of its own; options as in :func:`alpha_axes`."""
-    figure = _figure(size, size * 0.5)
+    figure = new_figure(size, size * 0.5)
     alpha_axes(figure.add_subplot(), fit, **options)
     return figure
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """Empty figure that no window shows.
+
+    Parameters
+    ----------
+    width, height : float
+        Inches.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

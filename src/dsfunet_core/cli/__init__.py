@@ -14,9 +14,10 @@ from dsfunet_core.cli.evaluate import evaluate
 from dsfunet_core.cli.factorize import factorize
 from dsfunet_core.cli.inspect import info, slice_plane
 from dsfunet_core.cli.network import train, weights_app
-from dsfunet_core.cli.report import demo, report
+from dsfunet_core.cli.report import demo, report, reproduce
 from dsfunet_core.cli.simulate import simulate
 from dsfunet_core.cli.sro import fit_sro
+from dsfunet_core.cli.structure import refine, scan
 
 __all__ = ["app"]
 
@@ -72,9 +73,12 @@ app.command("info")(info)
 app.command("slice")(slice_plane)
 app.command("factorize")(factorize)
 app.command("fit-sro")(fit_sro)
+app.command("scan")(scan)
+app.command("refine")(refine)
 app.command("report")(report)
 app.command("evaluate")(evaluate)
 app.command("simulate")(simulate)
 app.command("train")(train)
 app.add_typer(weights_app, name="weights")
 app.command("demo")(demo)
+app.command("reproduce")(reproduce)

@@ -82,7 +82,7 @@ def factorize_images(
     """
     device = torch.device(device)
     if device.type == "cuda":
-        network = network.to(memory_format=torch.channels_last)
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     results = []
     for first in range(0, len(images), batch_size):
         inputs = []

@@ -11,7 +11,7 @@ from dsfunet_core.errors import FileFormatError, ParameterError
 from dsfunet_core.io.files import existing_file
 from dsfunet_core.simulate.molecules import Molecule
 
-__all__ = ["read_molecule"]
+__all__ = ["disorder_groups", "read_molecule"]
 
 #: Two atoms nearer than the sum of their covalent radii and this [Å] are bonded.
 BOND_TOLERANCE = 0.3
@@ -76,6 +76,18 @@ def read_molecule(
         raise FileFormatError(f"{path} cannot be read: {error}.") from error
     elements, positions = readers[suffix](path, lines)
     return Molecule(tuple(elements), np.array(positions), name=path.stem)
+
+
+def disorder_groups(path: str | Path) -> list[int]:
+    """Disorder groups (PARTs) of a CIF, other than 0, in rising order.
+
+    Parameters
+    ----------
+    path : path-like
+        The CIF.
+    """
+    structure = _small_structure(existing_file(path))
+    return sorted({site.disorder_group for site in structure.sites} - {0})
 
 
 def _element(symbol: str, where: str) -> str:

@@ -30,12 +30,20 @@ __all__ = ["Move", "Occupancy", "Rotation", "Shift", "bonds", "displaced", "tors
 class Move(Protocol):
     """A change of the model by one number."""
 
-    #: What to call it.
-    name: str
-    #: Unit of its value.
-    unit: str
-    #: Which atoms it changes.
-    atoms: NDArray[np.intp]
+    @property
+    def name(self) -> str:
+        """What to call it."""
+        ...
+
+    @property
+    def unit(self) -> str:
+        """Unit of its value."""
+        ...
+
+    @property
+    def atoms(self) -> NDArray[np.intp]:
+        """Which atoms it changes."""
+        ...
 
     def apply(self, positions: Tensor, occupancy: Tensor, value: Tensor) -> tuple:
         """Positions (n, 3) [Å] and occupancies (n,) after the move."""
@@ -217,7 +225,11 @@ def torsion(
 
 def _hanging(model: DisorderModel, first: int, second: int) -> NDArray[np.intp]:
     """Atoms connected to the second but not through the first."""
-    near = bonds(model.atoms)
+    # A and B lie in the same place without being bonded to each other.
+    together = np.zeros((len(model.occupancy),) * 2, bool)
+    for image in model.images:
+        together[np.ix_(image.atoms, image.atoms)] = True
+    near = bonds(model.atoms) & together
     names = model.labels
     if not near[first, second]:
         neighbours = ", ".join(names[i] for i in np.flatnonzero(near[first])) or "none"
