@@ -18,6 +18,7 @@ import numpy as np
 
 from dsfunet_core.errors import GeometryError
 from dsfunet_core.lattice import PlaneLattice, plane_lattice, q_matrix
+from dsfunet_core.mask_layers import MaskLayers, check_layers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,7 +29,7 @@ __all__ = ["ReciprocalPlane", "ReciprocalVolume"]
 
 
 @dataclass(frozen=True, eq=False)
-class ReciprocalPlane:
+class ReciprocalPlane(MaskLayers):
     """One plane of a diffuse-scattering reconstruction.
 
     Parameters
@@ -54,6 +55,10 @@ class ReciprocalPlane:
         What to call it, ``"hk1"`` for example.
     provenance : dict
         Where it came from: file, format, writer, processing steps.
+    masks : dict of str to ndarray of bool, shape (n_rows, n_columns)
+        Why measured pixels are not used: one layer a reason, True = out. A pixel may be
+        in several. Pixels that are neither valid nor in a layer were never measured.
+        :meth:`masked` adds layers and :meth:`unmasked` takes them back.
     """
 
     intensity: NDArray[np.floating]
@@ -66,6 +71,7 @@ class ReciprocalPlane:
     laue_class: str | None = None
     name: str = "plane"
     provenance: dict[str, Any] = field(default_factory=dict)
+    masks: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         shape = np.shape(self.intensity)
@@ -81,6 +87,7 @@ class ReciprocalPlane:
                     f"{label} has shape {np.shape(array)}, but intensity has {shape}; "
                     "they must agree pixel by pixel."
                 )
+        check_layers(self.masks, self.valid, self.name)
         geometry = (self.cell, self.origin, self.steps)
         if any(g is None for g in geometry) and any(g is not None for g in geometry):
             raise GeometryError(
@@ -200,15 +207,18 @@ class ReciprocalPlane:
         """Copy of the plane with some fields changed."""
         return replace(self, **changes)
 
-    def masked(self, keep: NDArray[np.bool_]) -> ReciprocalPlane:
-        """Copy in which only pixels with ``keep`` stay valid.
+    def processed(self, step: str, **choices: Any) -> ReciprocalPlane:
+        """Copy whose ``provenance["processing"]`` has one more record.
 
         Parameters
         ----------
-        keep : ndarray of bool, shape (n_rows, n_columns)
-            False where a pixel is to be masked.
+        step : str
+            What was done.
+        **choices : object
+            With which parameters; numbers, strings, lists, dicts.
         """
-        return self.replace(valid=self.valid & keep)
+        steps = [*self.provenance.get("processing", []), {"step": step, **choices}]
+        return self.replace(provenance={**self.provenance, "processing": steps})
 
 
 @dataclass(frozen=True, eq=False)

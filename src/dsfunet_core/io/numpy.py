@@ -1,7 +1,8 @@
 """NumPy files: ``.npy`` planes without a lattice, ``.npz`` planes and volumes with one.
 
 An ``.npz`` holds ``intensity`` (or ``data``) and, as far as known, ``valid``,
-``variance`` and ``counts`` of the same shape, ``unit_cell`` (6) [Å, °], and where the
+``variance`` and ``counts`` of the same shape, the mask layers of a plane as ``masks``
+(number of layers, rows, columns) with ``mask_names``, ``unit_cell`` (6) [Å, °], and where the
 pixels are: ``origin`` (3) and ``steps`` (3, number of axes), or ``lower_limits`` (3)
 and ``step_sizes`` (3). Pickled objects are never loaded.
 """
@@ -115,6 +116,9 @@ def write_npz(
     }
     if isinstance(data, ReciprocalPlane):
         arrays["valid"] = data.valid
+        if data.masks:
+            arrays["masks"] = np.stack(list(data.masks.values()))
+            arrays["mask_names"] = np.array(list(data.masks))
     elif data.mask is not None:
         arrays["valid"] = ~np.asarray(data.mask, dtype=bool)
     optional = {"variance": data.variance, "counts": data.counts, "origin": data.origin}
@@ -211,7 +215,9 @@ def _assemble(
     if intensity.ndim == 2:
         finite = np.isfinite(shared["intensity"])
         return ReciprocalPlane(
-            valid=finite if valid is None else valid.astype(bool) & finite, **shared
+            valid=finite if valid is None else valid.astype(bool) & finite,
+            masks=_masks(path, arrays, intensity.shape),
+            **shared,
         )
     if shared["cell"] is None:
         raise FileFormatError(
@@ -272,6 +278,22 @@ def _matching(
             f"real numbers of shape {shape}, as the intensities, were expected."
         )
     return _native(arrays[key])
+
+
+def _masks(
+    path: Path, arrays: dict[str, NDArray[Any]], shape: tuple[int, ...]
+) -> dict[str, NDArray[np.bool_]]:
+    """Mask layers by name, in the order they were made."""
+    if "masks" not in arrays or "mask_names" not in arrays:
+        return {}
+    layers, names = arrays["masks"], arrays["mask_names"]
+    if layers.shape != (names.size, *shape) or layers.dtype.kind not in "biu":
+        raise FileFormatError(
+            f"masks in {path} has shape {layers.shape} and type {layers.dtype} for "
+            f"{names.size} mask_names; True or False of shape {(names.size, *shape)} was "
+            "expected."
+        )
+    return {str(n): layer.astype(bool) for n, layer in zip(names.ravel(), layers, strict=True)}
 
 
 def _native(array: NDArray[Any]) -> NDArray[Any]:

@@ -3,8 +3,8 @@
 Under ``/entry`` stand the NXdata groups ``plane``, ``form_factor``, ``sro``,
 ``product``, ``residual`` and, where there are such, ``background``, ``weights``,
 ``coefficients`` and ``sro_refinement``; ``sample`` holds the unit cell and
-``geometry`` the map from pixel to *hkl*. ``product`` and ``residual`` are there to be
-looked at; everything else comes back exactly.
+``geometry`` the map from pixel to *hkl*, ``plane/masks`` the mask layers. ``product`` and
+``residual`` are there to be looked at; everything else comes back exactly.
 """
 
 from __future__ import annotations
@@ -219,6 +219,12 @@ def _write_plane(entry: h5py.Group, plane: ReciprocalPlane) -> None:
     group.attrs["axes"] = list(axes)
     group["name"] = plane.name
     group["provenance"] = to_json(plane.provenance)
+    if plane.masks:
+        # HDF5 lists members by name; the order of the layers is kept beside them.
+        group["mask_names"] = to_json(list(plane.masks))
+        layers = _group(group, "masks", "NXcollection")
+        for name, layer in plane.masks.items():
+            _dataset(layers, name, layer)
     if plane.laue_class is not None:
         group["laue_class"] = plane.laue_class
     if plane.has_geometry:
@@ -245,7 +251,13 @@ def _read_plane(path: Path) -> ReciprocalPlane:
         laue_class=_text(path, f"{group}/laue_class") if "laue_class" in names else None,
         name=_text(path, f"{group}/name"),
         provenance=from_json(_text(path, f"{group}/provenance")),
+        masks=_read_masks(path) if "mask_names" in names else {},
     )
+
+
+def _read_masks(path: Path) -> dict[str, NDArray[np.bool_]]:
+    names = from_json(_text(path, "/entry/plane/mask_names"))
+    return {name: _required(path, f"/entry/plane/masks/{name}").astype(bool) for name in names}
 
 
 def _axes(plane: ReciprocalPlane) -> dict[str, tuple[NDArray[np.float64], str]]:
