@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import machine, network, simulation, tris_amide, validation
+from benchmarks import calibration, machine, network, simulation, tris_amide, validation
 
 
 def main() -> None:
@@ -19,7 +19,8 @@ def main() -> None:
         nargs="*",
         default=["simulation", "network", "validation", "tris-amide"],
         help="simulation, network: their speed; validation: simulated planes; tris-amide: "
-        "the benchmark crystal (default: all)",
+        "the benchmark crystal (default: all these); calibration: errors of the network "
+        "against what is known without the truth",
     )
     parser.add_argument("--planes", type=int, default=200, help="validation planes (200)")
     parser.add_argument("--seeds", type=int, default=50, help="noise realisations (50)")
@@ -45,6 +46,8 @@ def main() -> None:
                 f"{c:g}": validation.run(arguments.planes, c, console, arguments.method)
                 for c in arguments.counts
             }
+        elif which == "calibration":
+            results = {"calibration": calibration.run(arguments.planes, console)}
         elif which == "tris-amide":
             results = {"tris-amide": tris_amide.run(arguments.seeds, console)}
         else:

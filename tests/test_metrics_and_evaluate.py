@@ -8,7 +8,7 @@ from factorization_planes import known_plane
 
 from dsfunet_core.errors import FileFormatError, ParameterError
 from dsfunet_core.evaluate import EvaluationSet, evaluate_set, read_set, write_set
-from dsfunet_core.metrics import mean_squared_error, scaled, summary
+from dsfunet_core.metrics import mean_squared_error, scaled, summary, unexplained
 
 
 def test_error_is_blind_to_scale_and_offset_and_sees_the_rest():
@@ -132,3 +132,25 @@ def test_misshapen_singular_and_pickled_sets_are_refused(tmp_path, small_set):
         read_set(tmp_path / "e.npz")
     with pytest.raises(ParameterError, match="method"):
         evaluate_set(small_set, method="guess")
+
+
+def test_what_a_product_leaves_unexplained():
+    """Nothing of its own multiple, all of a constant, and counting noise hardly counts."""
+    rng = np.random.default_rng(5)
+    y, x = np.mgrid[:120, :90]
+    product = 2 + np.cos(x / 9) * np.cos(y / 13)
+    valid = rng.random(product.shape) > 0.2
+    valid[30:60, 20:50] = False
+    assert unexplained(3 * product, product, valid) < 1e-12
+    assert unexplained(product, np.ones_like(product), valid) == pytest.approx(1)
+    other = product + 0.3 * np.cos(x / 5)
+    ratio = 0.3**2 / 2 / other[valid].var()
+    assert unexplained(other, product, valid) == pytest.approx(ratio, rel=0.2)
+    noisy = rng.poisson(5 * product)
+    assert unexplained(noisy, product, valid) < 0.15 * unexplained(
+        noisy, product, valid, block=1
+    )
+    # What is masked does not count.
+    spoilt = np.where(valid, product, 1e9)
+    assert unexplained(spoilt, product, valid) < 1e-12
+    assert np.isnan(unexplained(np.ones_like(product), product, valid))

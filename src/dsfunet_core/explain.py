@@ -98,14 +98,23 @@ def _weights(choices: dict[str, Any]) -> Choice | None:
         return None
     figures = choices.get("weights_card", {}).get("figures", {})
     why = (
-        "A trained network separated the factors without the lattice; it does not know how "
-        "sure it is, and what is fitted to its order carries no share of its errors in σ."
+        "A trained network separated the factors without the lattice; what is fitted to its "
+        "order carries no share of its errors in σ."
     )
     if "sro" in figures and "form_factor" in figures:
         why += (
             " On simulated planes it never saw its mean square errors are "
             f"{figures['sro']:.3f} for I_SRO and {figures['form_factor']:.3f} for I_FF, images "
             "scaled to [−1, 1]."
+        )
+    expected = choices.get("expected_errors", {})
+    if {"sro", "form_factor"} <= set(expected):
+        sro, form_factor = expected["sro"], expected["form_factor"]
+        why += (
+            f" The product leaves {choices['unexplained']:.2%} of this plane's variance "
+            f"unexplained: of simulated planes like it, half had errors of I_SRO below "
+            f"{sro['median']:.1g} and 90 % below {sro['p90']:.1g}; with as much measured, "
+            f"{form_factor['median']:.1g} and {form_factor['p90']:.1g} for I_FF."
         )
     checksum = str(choices.get("weights_sha256", ""))[:12]
     return Choice("weights", f"{choices['weights']} (SHA-256 {checksum}…)", why)

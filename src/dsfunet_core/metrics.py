@@ -11,7 +11,7 @@ from dsfunet_core.errors import ParameterError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["mean_squared_error", "root_scaled", "scaled", "summary"]
+__all__ = ["mean_squared_error", "root_scaled", "scaled", "summary", "unexplained"]
 
 
 def scaled(image: NDArray) -> NDArray[np.float64]:
@@ -101,6 +101,46 @@ def mean_squared_error(
     if where is not None:
         estimate, truth = estimate[where], truth[where]
     return float(np.mean((scaled(estimate) - scaled(truth)) ** 2))
+
+
+def unexplained(
+    intensity: NDArray, product: NDArray, valid: NDArray[np.bool_], *, block: int = 4
+) -> float:
+    """Share of a plane's variance that a product of factors does not explain.
+
+    Means over squares of pixels are compared, in which counting noise has largely
+    averaged out.
+
+    Parameters
+    ----------
+    intensity, product : ndarray, shape (n_rows, n_columns)
+        Measured, and calculated up to scale.
+    valid : ndarray of bool, same shape
+        Measured pixels. Squares that are less than half measured do not count.
+    block : int
+        Edge of the squares [pixels].
+
+    Returns
+    -------
+    float
+        0 where the product is proportional to the intensity; 1 where it is no better than
+        a constant; NaN where nothing varies.
+    """
+    rows, columns = (n // block * block for n in intensity.shape)
+
+    def means(image: NDArray) -> NDArray[np.float64]:
+        cut = np.where(valid, image, 0.0)[:rows, :columns]
+        return cut.reshape(rows // block, block, columns // block, block).sum(axis=(1, 3))
+
+    seen = means(np.ones(intensity.shape))
+    kept = seen > block**2 / 2
+    observed = means(intensity)[kept] / seen[kept]
+    calculated = means(product)[kept] / seen[kept]
+    spread = ((observed - observed.mean()) ** 2).sum() if kept.any() else 0.0
+    if not spread > 0:
+        return float("nan")
+    scale = (observed @ calculated) / max(calculated @ calculated, 1e-300)
+    return float(((observed - scale * calculated) ** 2).sum() / spread)
 
 
 def summary(values: list[float]) -> dict[str, float]:

@@ -141,6 +141,31 @@ def test_a_result_says_what_its_errors_leave_out(tmp_path):
     assert "no share of its errors" in said["weights"].why
 
 
+def test_errors_to_expect_are_those_of_planes_alike(tmp_path):
+    from dsfunet_core.explain import explain_choices
+
+    torch.manual_seed(4)
+    path = tmp_path / "calibrated.safetensors"
+    classes = [
+        {"to": 1e-9, "median": 1e-4, "p90": 2e-4},
+        {"to": 0.02, "median": 3e-2, "p90": 4e-2},
+    ]
+    measured = [
+        {"to": 0.5, "median": 5e-2, "p90": 6e-2},
+        {"to": 1.0, "median": 7e-3, "p90": 8e-3},
+    ]
+    card = {"calibration": {"sro": classes, "form_factor": measured}}
+    weights.save(path, CompactNet((8, 16), (1, 1), (8, 16), (1, 1)), "compact", card)
+    image = smooth(70, 70) * (1 + 0.5 * np.cos(np.arange(70)))
+    result = factorize(ReciprocalPlane(image, np.ones((70, 70), bool)), "network", weights=path)
+    # Random weights explain badly: the class without an upper end. All was measured.
+    assert result.choices["unexplained"] > 0.02
+    assert result.choices["expected_errors"]["sro"] == {"median": 3e-2, "p90": 4e-2}
+    assert result.choices["expected_errors"]["form_factor"] == {"median": 7e-3, "p90": 8e-3}
+    said = {c.what: c for c in explain_choices(result)}["weights"].why
+    assert "90 % below 0.04" in said
+
+
 def test_options_of_the_other_method_are_refused(stored):
     plane = ReciprocalPlane(smooth(70, 70), np.ones((70, 70), bool))
     with pytest.raises(ParameterError, match="no background term"):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dsfunet_core.factorization.result import Factorization
+from dsfunet_core.metrics import unexplained
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from dsfunet_core.plane import ReciprocalPlane
 
-__all__ = ["factorize_by_network"]
+__all__ = ["expected_errors", "factorize_by_network"]
 
 
 def factorize_by_network(
@@ -42,7 +43,9 @@ def factorize_by_network(
     Returns
     -------
     Factorization
-        Without coefficients and uncertainties: a network does not know how sure it is.
+        Without coefficients and uncertainties. ``choices`` tells how much of the plane the
+        product leaves unexplained, and how wrong the factors of such planes were in
+        validation.
     """
     from dsfunet_core.network import weights as stored
     from dsfunet_core.network.inference import factorize_images
@@ -61,6 +64,7 @@ def factorize_by_network(
     intensity = np.where(valid, plane.intensity, 0)
     # The scale that leaves the least squares of the measured pixels.
     scale = (intensity * product)[valid].sum() / (product[valid] ** 2).sum()
+    left = unexplained(intensity, product, valid)
     return Factorization(
         plane=plane,
         method="network",
@@ -71,8 +75,39 @@ def factorize_by_network(
             "weights": loaded.name,
             "weights_sha256": loaded.checksum,
             "weights_card": loaded.card,
+            "unexplained": left,
+            "expected_errors": expected_errors(loaded.card, left, float(valid.mean())),
         },
     )
+
+
+def expected_errors(card: dict[str, Any], left: float, coverage: float) -> dict[str, Any]:
+    """How wrong the factors of planes like this one were on the validation set.
+
+    Parameters
+    ----------
+    card : dict
+        Of the weights. Its ``calibration`` lists, for each factor, classes of planes with
+        the median and the 90th percentile of their mean square errors: by what was left
+        unexplained for I_SRO, by coverage for I_FF.
+    left : float
+        Share of the plane's variance that the product leaves unexplained.
+    coverage : float
+        Fraction of its pixels that were measured.
+
+    Returns
+    -------
+    dict
+        ``sro`` and ``form_factor``, each with ``median`` and ``p90``; empty where the
+        weights were never calibrated.
+    """
+    found = {}
+    values = {"sro": left, "form_factor": coverage}
+    for factor, classes in card.get("calibration", {}).items():
+        # The last class has no upper end.
+        chosen = next((c for c in classes if values[factor] <= c["to"]), classes[-1])
+        found[factor] = {"median": chosen["median"], "p90": chosen["p90"]}
+    return found
 
 
 def _mean_over_cells(sro: NDArray) -> float:
