@@ -234,7 +234,7 @@ def test_what_is_wrong_is_named(
 
 def test_missing_data_lists_what_is_there(write_h5: Writer, common: dict) -> None:
     common["intensities"] = common.pop("data")
-    path = write_h5(**common)
+    path = write_h5(**common | {"background": np.ones((4, 4))})
     with pytest.raises(FileFormatError, match=r"/intensities \(4, 5, 6\).*dataset="):
         read(path)
     assert isinstance(read(path, "intensities"), ReciprocalVolume)

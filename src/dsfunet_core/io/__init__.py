@@ -1,4 +1,4 @@
-"""Read what other programs write, one module per format.
+"""Read and write what other programs do, one module per format.
 
 A format is a module with ``recognises(path, dataset) -> bool`` and
 ``read(path, dataset)``; listing it in ``_FORMATS`` is all it takes to add one.
@@ -11,24 +11,46 @@ from typing import TYPE_CHECKING
 import h5py
 
 from dsfunet_core.errors import FileFormatError
-from dsfunet_core.io import meerkat, numpy, results, yell
+from dsfunet_core.io import (
+    chess,
+    images,
+    mantid,
+    meerkat,
+    nexus,
+    numpy,
+    nxrefine,
+    results,
+    tiff,
+    yell,
+)
+from dsfunet_core.io.arrays import arrays, described
 from dsfunet_core.io.files import existing_file
-from dsfunet_core.io.hdf5_file import datasets
+from dsfunet_core.io.place import place, placed
+from dsfunet_core.io.writing import write
 
 if TYPE_CHECKING:
     import os
-    from pathlib import Path
+
+    import gemmi
+    from numpy.typing import ArrayLike
 
     from dsfunet_core.plane import ReciprocalPlane, ReciprocalVolume
+    from dsfunet_core.sections import Section
 
-__all__ = ["read"]
+__all__ = ["arrays", "place", "read", "recognises", "write"]
 
 #: Asked in this order; the more particular layout comes first.
-_FORMATS = (meerkat, yell, numpy)
+_FORMATS = (meerkat, mantid, nxrefine, chess, nexus, yell, numpy, tiff, images)
 
 
 def read(
-    path: str | os.PathLike[str], dataset: str | None = None
+    path: str | os.PathLike[str],
+    dataset: str | None = None,
+    *,
+    cell: gemmi.UnitCell | ArrayLike | None = None,
+    section: str | Section | None = None,
+    axes: str | None = None,
+    limits: ArrayLike | None = None,
 ) -> ReciprocalVolume | ReciprocalPlane:
     """Read a reconstruction, whoever wrote it.
 
@@ -40,8 +62,11 @@ def read(
     path : path-like
         The file.
     dataset : str, optional
-        Path of the intensities in an HDF5 file, or their key in an ``.npz``, where
-        the format leaves a choice.
+        Path of the intensities in an HDF5 file, their key in an ``.npz``, or the number
+        of a page in a TIFF, where the file leaves a choice.
+    cell, section, axes, limits
+        Where the pixels lie, for files that do not say: as in
+        :func:`dsfunet_core.io.place.place`. What is given here goes before the file.
 
     Returns
     -------
@@ -52,6 +77,8 @@ def read(
     ------
     FileFormatError
         If the file is missing, damaged, or in a layout that is not known.
+    ParameterError
+        If ``axes`` or ``limits`` do not fit the array.
     """
     found = existing_file(path)
     if dataset is None and results.recognises(found):
@@ -59,22 +86,37 @@ def read(
             f"{found} is the result of a factorization; read it with "
             "dsfunet_core.load_result(path), whose .plane is what was factorized."
         )
+    where = {"cell": cell, "section": section, "axes": axes, "limits": limits}
     for module in _FORMATS:
         if module.recognises(found, dataset):
-            return module.read(found, dataset)
-    raise FileFormatError(_unknown(found))
-
-
-def _unknown(path: Path) -> str:
-    if h5py.is_hdf5(path):
-        holds = [f"{name} {shape}" for name, shape in datasets(path).items()]
-        listed = ", ".join(holds[:10]) + (", …" if len(holds) > 10 else "")
-        return (
-            f"{path} is HDF5 in a layout that is not known; it holds {listed or 'no arrays'}. "
-            'Name the intensities with dataset="…".'
+            return placed(module.read(found, dataset), **where)
+    if dataset is None and h5py.is_hdf5(found):
+        candidates = arrays(found)
+        if len(candidates) == 1:
+            return placed(yell.read(found, next(iter(candidates))), **where)
+        raise FileFormatError(
+            f"{found} is HDF5 in a layout that is not known; it holds {described(found)}. Name "
+            'the intensities with dataset="…".'
         )
-    return (
-        f"{path} is neither HDF5 (Meerkat, Meerkat2, Yell, gemmi-disorder, DISCUS) nor NumPy "
-        "(.npy, .npz) by its content. If it should be one of these, it is damaged: copy it "
-        "again."
+    raise FileFormatError(
+        f"{found} is, by its content, neither HDF5 (Meerkat, Yell, DISCUS, NXRefine, CHESS, "
+        "Mantid, NeXus) nor NumPy (.npy, .npz), TIFF or a detector image that fabio knows "
+        "(.img, .cbf, .edf). If it should be one of these, it is damaged: copy it again."
     )
+
+
+def recognises(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is in one of the formats that :func:`read` knows by their content.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+
+    Raises
+    ------
+    FileFormatError
+        If it is missing, or damaged where its format is told.
+    """
+    found = existing_file(path)
+    return any(module.recognises(found, None) for module in _FORMATS)

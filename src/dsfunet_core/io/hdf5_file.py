@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
 
-__all__ = ["check_dataset", "children", "datasets", "listed", "locate", "open_hdf5"]
+__all__ = ["check_dataset", "children", "listed", "locate", "open_hdf5"]
 
 #: Largest number of points along an axis that a reconstruction may have.
 MAX_AXIS = 2**20
@@ -78,25 +78,6 @@ def children(path: Path, group: str = "/") -> list[str]:
     file, name = locate(path, group, path.resolve().parent)
     with open_hdf5(file) as h5:
         return sorted(h5[name]) if isinstance(h5[name], h5py.Group) else []
-
-
-def datasets(path: Path) -> dict[str, tuple[int, ...]]:
-    """Every dataset of a file that is not behind a link, with its shape.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    """
-    found: dict[str, tuple[int, ...]] = {}
-
-    def collect(name: str, node: Any) -> None:
-        if isinstance(node, h5py.Dataset):
-            found[f"/{name}"] = node.shape or ()
-
-    with open_hdf5(path) as h5:
-        h5.visititems(collect)
-    return found
 
 
 def locate(file: Path, name: str, root: Path, links: int = 0) -> tuple[Path, str]:

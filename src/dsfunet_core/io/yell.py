@@ -15,6 +15,8 @@ from dsfunet_core.errors import FileFormatError
 from dsfunet_core.io.grid import OBLIQUE_STEPS, read_grid
 from dsfunet_core.io.hdf5 import HDF5Array, text
 from dsfunet_core.io.hdf5_file import children
+from dsfunet_core.io.json_exact import from_json
+from dsfunet_core.io.place import Unplaced
 from dsfunet_core.plane import ReciprocalPlane, ReciprocalVolume
 
 if TYPE_CHECKING:
@@ -36,7 +38,9 @@ def recognises(path: Path, dataset: str | None) -> bool:
     return h5py.is_hdf5(path) and (dataset is not None or "data" in children(path))
 
 
-def read(path: Path, dataset: str | None = None) -> ReciprocalVolume | ReciprocalPlane:
+def read(
+    path: Path, dataset: str | None = None
+) -> ReciprocalVolume | ReciprocalPlane | Unplaced:
     """Read a Yell-family file.
 
     Parameters
@@ -48,9 +52,10 @@ def read(path: Path, dataset: str | None = None) -> ReciprocalVolume | Reciproca
 
     Returns
     -------
-    ReciprocalVolume or ReciprocalPlane
+    ReciprocalVolume, ReciprocalPlane or Unplaced
         A volume, read lazily; arrays of rank 1 and 2 are padded with axes of one
-        voxel, as Yell does. Without any geometry a plane without a cell.
+        voxel, as Yell does. Without any geometry a plane without a cell, or a volume
+        that waits for :func:`dsfunet_core.io.place.place`.
 
     Raises
     ------
@@ -70,16 +75,27 @@ def read(path: Path, dataset: str | None = None) -> ReciprocalVolume | Reciproca
     if grid is None and folder:
         grid = read_grid(path, shape)
     if grid is None:
-        return _bare_plane(path, array, shape)
+        return _bare(path, array, shape)
     return ReciprocalVolume(
         intensity=intensity,
         cell=grid.cell,
         origin=grid.origin,
         steps=grid.steps,
-        laue_class=grid.laue_class,
-        name=path.stem,
+        **_weights(path, folder, array),
+        laue_class=text(path, f"{folder}/laue_class") or grid.laue_class,
+        name=text(path, f"{folder}/name") or path.stem,
         provenance=provenance_of(path, array.name, grid),
     )
+
+
+def _weights(path: Path, folder: str, array: HDF5Array) -> dict[str, Any]:
+    """Counts and variances that our writer puts beside the data; Yell knows neither."""
+    found: dict[str, Any] = {}
+    for name in {"counts", "variance"} & set(children(path, folder)):
+        weights = HDF5Array(path, f"{folder}/{name}")
+        if weights.shape == array.shape and array.ndim == 3:
+            found[name] = weights
+    return found
 
 
 def provenance_of(path: Path, dataset: str, grid: Grid | None) -> dict[str, Any]:
@@ -99,6 +115,11 @@ def provenance_of(path: Path, dataset: str, grid: Grid | None) -> dict[str, Any]
     dict
         JSON-able.
     """
+    stored = text(path, f"{dataset.rpartition('/')[0]}/provenance")
+    if stored is not None:
+        record = from_json(stored)
+        if isinstance(record, dict):
+            return record
     provenance: dict[str, Any] = {
         "file": str(path.resolve()),
         "dataset": dataset,
@@ -126,12 +147,17 @@ def _writer(path: Path) -> str:
     return "Yell, Meerkat2 or gemmi-disorder"
 
 
-def _bare_plane(path: Path, array: HDF5Array, shape: tuple[int, ...]) -> ReciprocalPlane:
+def _bare(path: Path, array: HDF5Array, shape: tuple[int, ...]) -> ReciprocalPlane | Unplaced:
     if shape[2] != 1:
-        raise FileFormatError(
-            f"{array.name} in {path} has shape {array.shape}, but nothing says where its "
-            "voxels are. Add the datasets unit_cell (6), lower_limits (3) and step_sizes "
-            "(3) beside it (h5py)."
+        return Unplaced(
+            intensity=array,
+            lacks=(
+                f"{array.name} in {path} has shape {array.shape}, but nothing says where its "
+                'voxels are. Give cell=(a, b, c, α, β, γ), axes="hkl" and limits=(first and '
+                "last h, k, l), or add unit_cell, lower_limits and step_sizes beside it."
+            ),
+            name=path.stem,
+            provenance=provenance_of(path, array.name, None),
         )
     intensity = array[...].reshape(shape[:2]).astype(np.float64)
     return ReciprocalPlane(
