@@ -1,0 +1,173 @@
+"""How far each Bragg peak reaches, grown from the data.
+
+Around every position a Gaussian on a curved background is fitted, and the ellipse ends
+where the Gaussian has sunk below a tenth of the noise, or further out, where the mean over
+a ring still stands above the background: tails of peaks are no Gaussians.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dsfunet_core.masking.ellipsoids import plane_ellipse
+from dsfunet_core.masking.noise import local_median, noise_model
+from dsfunet_core.masking.peak_fit import PeakFits, Windows, cut_windows, fit_peaks, gaussians
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from dsfunet_core.plane import ReciprocalPlane
+
+__all__ = ["GrownPeaks", "grown_peaks"]
+
+#: A Gaussian ends where it has sunk to this fraction of the noise of a pixel.
+TAIL = 0.1
+#: Amplitudes over their uncertainty from which a peak is seen, and trusted to be shifted.
+SEEN, STRONG = 4.0, 10.0
+#: Mean of a ring over its uncertainty from which the peak goes on there.
+RING = 3.0
+#: Pixels of a ring that must be there to judge it.
+RING_PIXELS = 4
+#: Half-width of the window of a peak, in distances to the next position; in pixels at least
+#: and at most.
+WINDOW, LEAST, MOST = 0.6, 4.0, 16.0
+#: Farthest that a peak may lie from its position, in pixels.
+SHIFT = 1.5
+
+
+@dataclass(frozen=True, eq=False)
+class GrownPeaks:
+    """Peaks of a plane as fitted.
+
+    Parameters
+    ----------
+    centres : ndarray, shape (n, 2)
+        Pixel (row, column) that each peak was found at.
+    radius : ndarray, shape (n,)
+        Where it ends, in units of the ellipsoid ([Å⁻¹] for a sphere of 1 Å⁻¹); 0 where
+        there is no peak.
+    amplitude, sigma : ndarray, shape (n,)
+        Height of the Gaussian and its uncertainty, in units of intensity.
+    width : ndarray, shape (n,)
+        Its standard deviation, in the units of ``radius``.
+    """
+
+    centres: NDArray[np.float64]
+    radius: NDArray[np.float64]
+    amplitude: NDArray[np.float64]
+    sigma: NDArray[np.float64]
+    width: NDArray[np.float64]
+
+
+def grown_peaks(
+    plane: ReciprocalPlane, centres: NDArray[np.float64], tensor: NDArray[np.float64]
+) -> GrownPeaks:
+    """Fit the peaks at given positions and find where they end.
+
+    Parameters
+    ----------
+    plane : ReciprocalPlane
+        Its noise is measured by :func:`~dsfunet_core.masking.noise.noise_model` where it
+        has no variances.
+    centres : ndarray, shape (n, 2)
+        Positions (row, column).
+    tensor : ndarray, shape (3, 3)
+        T of the ellipsoids [Å²]; only its shape matters to what is masked.
+
+    Returns
+    -------
+    GrownPeaks
+        In the order of the positions.
+
+    Notes
+    -----
+    Peaks too weak to be seen one by one are given the radius of their mean, if that is
+    seen: a hundred peaks of half the noise bias the order as much as one of fifty times it.
+    Which of them happen to stand out must not decide, or the mask would select noise.
+    """
+    n = len(centres)
+    centres = np.asarray(centres, float).reshape(-1, 2)
+    if n == 0 or not plane.valid.any():
+        return GrownPeaks(centres, *np.zeros((4, n)))
+    noise = noise_model(plane)
+    # u = L·p turns ellipses of the pixel grid into circles.
+    to_circle = np.linalg.cholesky(plane_ellipse(plane, tensor)).T
+    pixel = float(np.sqrt(abs(np.linalg.det(to_circle))))
+    reach = (
+        float(np.clip(WINDOW * _spacing(centres @ to_circle.T) / pixel, LEAST, MOST)) * pixel
+    )
+    windows = cut_windows(plane, centres, to_circle, reach)
+    smooth = local_median(plane.intensity, plane.valid, 1)[0]
+    fit = fit_peaks(windows, noise, pixel, np.nan_to_num(windows.of(smooth)), 0.0)
+    strong = fit.amplitude > STRONG * fit.sigma
+    moved = np.where(strong[:, None], np.clip(fit.shift, -SHIFT * pixel, SHIFT * pixel), 0.0)
+    centres = centres + moved @ np.linalg.inv(to_circle).T
+    # Once more around the centres found, without the tails of the neighbours.
+    windows = cut_windows(plane, centres, to_circle, reach)
+    own, total = gaussians(windows, _only(fit, fit.amplitude > SEEN * fit.sigma), plane.shape)
+    windows = windows.without(total - own)
+    fit = fit_peaks(windows, noise, pixel, fit.background + total, own)
+    seen = fit.amplitude > SEEN * fit.sigma
+    amplitude, width = _with_faint(fit, seen)
+    level = np.sqrt(np.median(fit.variance, axis=1))
+    there = amplitude > TAIL * level
+    ratio = np.where(there, amplitude / (TAIL * level), 1.0)
+    radius = np.where(there, np.maximum(width * np.sqrt(2 * np.log(ratio)), pixel), 0.0)
+    radius = _grown(windows, _only(fit, seen), radius, seen, pixel)
+    return GrownPeaks(centres, radius, fit.amplitude, fit.sigma, width)
+
+
+def _only(fit: PeakFits, which: NDArray[np.bool_]) -> PeakFits:
+    return replace(fit, amplitude=np.where(which, fit.amplitude, 0.0))
+
+
+def _with_faint(
+    fit: PeakFits, seen: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Amplitudes and widths, those of peaks not seen being their mean, or 0."""
+    amplitude, width = np.where(seen, fit.amplitude, 0.0), fit.width
+    faint = ~seen & np.isfinite(fit.sigma)
+    if seen.any() and faint.any():
+        weight = 1 / fit.sigma[faint] ** 2
+        mean = float((weight * fit.amplitude[faint]).sum() / weight.sum())
+        if mean > RING / np.sqrt(weight.sum()):
+            amplitude = np.where(faint, mean, amplitude)
+            width = np.where(faint, np.median(width[seen]), width)
+    return amplitude, width
+
+
+def _spacing(points: NDArray[np.float64]) -> float:
+    """Median distance of a point to the next."""
+    from scipy.spatial import cKDTree
+
+    if len(points) < 2:
+        return np.inf
+    apart = cKDTree(points).query(points, k=2)[0][:, 1]
+    return float(np.median(apart[apart > 0])) if (apart > 0).any() else np.inf
+
+
+def _grown(
+    windows: Windows,
+    fit: PeakFits,
+    radius: NDArray[np.float64],
+    seen: NDArray[np.bool_],
+    pixel: float,
+) -> NDArray[np.float64]:
+    """Radius with the rings added, a pixel each, that still stand above the background."""
+    # The Gaussian beyond the radius is negligible; what is left there is tail.
+    excess = windows.intensity - fit.background
+    going = seen & (radius > 0)
+    for _ in range(int(windows.reach / pixel)):
+        ring = (windows.weight > 0) & (windows.distance > radius[:, None])
+        ring &= windows.distance <= radius[:, None] + pixel
+        n = ring.sum(axis=1)
+        mean = np.where(ring, excess, 0).sum(axis=1) / np.maximum(n, 1)
+        error = np.sqrt(np.where(ring, fit.variance, 0).sum(axis=1)) / np.maximum(n, 1)
+        going = going & (n >= RING_PIXELS) & (mean > RING * error * fit.spread)
+        if not going.any():
+            break
+        radius = np.where(going, radius + pixel, radius)
+    return radius

@@ -1,0 +1,278 @@
+"""Gaussians on a curved background, fitted to many small windows at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from dsfunet_core.masking.noise import NoiseModel
+    from dsfunet_core.plane import ReciprocalPlane
+
+__all__ = ["PeakFits", "Windows", "cut_windows", "fit_peaks", "gaussians"]
+
+#: Widths tried, in pixels; the widest is a fraction of the window.
+_NARROWEST, _WIDEST, _WIDTHS = 0.45, 0.4, 14
+#: Terms of the background: 1, x, y, x², xy, y².
+_TERMS = 6
+#: Relative misfit of a Gaussian to a real peak, so that cores do not rule the fit.
+_MISFIT = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """Pieces of a plane around n positions, m pixels each.
+
+    Parameters
+    ----------
+    intensity : ndarray, shape (n, m)
+        Intensities.
+    weight : ndarray, shape (n, m)
+        1 where a pixel is valid, in reach, and closer to this position than to another.
+    known : ndarray, shape (n, m), optional
+        Variances that came with the plane.
+    place : ndarray, shape (n, m, 2)
+        From the position to the pixel, in coordinates in which ellipses are circles.
+    pixels : ndarray of int, shape (n, m, 2)
+        Row and column, clipped to the plane.
+    inside : ndarray of bool, shape (n, m)
+        Where nothing was clipped.
+    reach : float
+        Largest distance of a pixel that is used.
+    """
+
+    intensity: NDArray[np.float64]
+    weight: NDArray[np.float64]
+    known: NDArray[np.float64] | None
+    place: NDArray[np.float64]
+    pixels: NDArray[np.int64]
+    inside: NDArray[np.bool_]
+    reach: float
+
+    @property
+    def distance(self) -> NDArray[np.float64]:
+        """Distance of every pixel from its position, shape (n, m)."""
+        return np.sqrt((self.place**2).sum(axis=-1))
+
+    def of(self, image: NDArray) -> NDArray:
+        """Values of an image in the windows, shape (n, m)."""
+        return image[self.pixels[..., 0], self.pixels[..., 1]]
+
+    def without(self, extra: NDArray[np.float64]) -> Windows:
+        """Windows with an intensity taken off, shape (n, m)."""
+        return replace(self, intensity=self.intensity - extra * self.weight)
+
+
+@dataclass(frozen=True, eq=False)
+class PeakFits:
+    """What was fitted to n windows.
+
+    Parameters
+    ----------
+    amplitude, sigma : ndarray, shape (n,)
+        Height of the Gaussian and its uncertainty, misfit of the background included.
+    width : ndarray, shape (n,)
+        Standard deviation, in the units of ``place``.
+    shift : ndarray, shape (n, 2)
+        From the position to the centre, to first order.
+    background : ndarray, shape (n, m)
+        Background at every pixel of the window.
+    spread : ndarray, shape (n,)
+        Root of the reduced χ² of the window, 1 at least.
+    variance : ndarray, shape (n, m)
+        Variance that a pixel has if only the background is there.
+    """
+
+    amplitude: NDArray[np.float64]
+    sigma: NDArray[np.float64]
+    width: NDArray[np.float64]
+    shift: NDArray[np.float64]
+    background: NDArray[np.float64]
+    spread: NDArray[np.float64]
+    variance: NDArray[np.float64]
+
+
+def cut_windows(
+    plane: ReciprocalPlane,
+    centres: NDArray[np.float64],
+    to_circle: NDArray[np.float64],
+    reach: float,
+) -> Windows:
+    """Cut a window around every position.
+
+    Parameters
+    ----------
+    plane : ReciprocalPlane
+        The plane.
+    centres : ndarray, shape (n, 2)
+        Row and column; they may lie outside the plane.
+    to_circle : ndarray, shape (2, 2)
+        From pixels to coordinates in which the peaks are round.
+    reach : float
+        How far the windows reach, in these coordinates.
+
+    Returns
+    -------
+    Windows
+        Pixels outside the plane have weight 0.
+    """
+    from scipy.spatial import cKDTree
+
+    half = np.ceil(reach * np.linalg.norm(np.linalg.inv(to_circle), axis=1)).astype(int)
+    grid = np.mgrid[-half[0] : half[0] + 1, -half[1] : half[1] + 1].reshape(2, -1).T
+    pixels = np.rint(centres).astype(np.int64)[:, None] + grid
+    place = (pixels - centres[:, None]) @ to_circle.T
+    inside = ((pixels >= 0) & (pixels < plane.shape)).all(axis=-1)
+    pixels = np.clip(pixels, 0, np.array(plane.shape) - 1)
+    row, column = pixels[..., 0], pixels[..., 1]
+    distance = np.sqrt((place**2).sum(axis=-1))
+    used = inside & plane.valid[row, column] & (distance <= reach)
+    nearest = cKDTree(centres @ to_circle.T).query(pixels @ to_circle.T)[0]
+    used &= distance <= nearest + 1e-9
+    intensity = np.where(used, plane.intensity[row, column], 0.0).astype(float)
+    used &= np.isfinite(intensity)
+    known = None
+    if plane.variance is not None:
+        known = np.asarray(plane.variance, float)[row, column]
+    return Windows(
+        np.where(used, intensity, 0.0), used.astype(float), known, place, pixels, inside, reach
+    )
+
+
+def fit_peaks(
+    windows: Windows, noise: NoiseModel, pixel: float, expected: NDArray, peak: NDArray | float
+) -> PeakFits:
+    """Fit a Gaussian, its shift to first order, and a background of second degree.
+
+    Parameters
+    ----------
+    windows : Windows
+        Where.
+    noise : NoiseModel
+        Variance of a pixel, where the plane does not tell it.
+    pixel : float
+        Length of a pixel in the coordinates of the windows.
+    expected : ndarray, shape (n, m)
+        Expected intensity, for its variance.
+    peak : ndarray, shape (n, m), or 0
+        Part of it that is a peak, which no Gaussian describes exactly.
+
+    Returns
+    -------
+    PeakFits
+        Where a window has too few pixels, the amplitude is 0 and its sigma infinite.
+    """
+    variance = _variance(windows, noise, expected) + (_MISFIT * np.asarray(peak)) ** 2
+    widths = np.geomspace(_NARROWEST * pixel, max(_WIDEST * windows.reach, pixel), _WIDTHS)
+    x = windows.place / windows.reach
+    background = np.stack(
+        [
+            np.ones(x.shape[:2]),
+            x[..., 0],
+            x[..., 1],
+            x[..., 0] ** 2,
+            x[..., 0] * x[..., 1],
+            x[..., 1] ** 2,
+        ],
+        axis=-1,
+    )
+    weight = windows.weight / variance
+    best = _Best(len(x))
+    enough = windows.weight.sum(axis=1) > 2 * (_TERMS + 3)
+    for width in widths:
+        peak = np.exp(-(windows.distance[..., None] ** 2) / (2 * width**2))
+        columns = np.concatenate([background, peak, peak * windows.place / width], axis=-1)
+        best.offer(float(width), *_solve(columns, weight, windows.intensity))
+    c = np.where(enough[:, None], best.solution, 0.0)
+    amplitude = c[:, _TERMS]
+    chi2 = np.maximum(best.chi2, 0) / np.maximum(windows.weight.sum(axis=1) - _TERMS - 3, 1)
+    spread = np.sqrt(np.maximum(chi2, 1))
+    relative = c[:, _TERMS + 1 :] / np.where(amplitude > 0, amplitude, np.inf)[:, None]
+    smooth = np.einsum("nmk,nk->nm", background, c[:, :_TERMS])
+    return PeakFits(
+        amplitude=amplitude,
+        sigma=np.where(enough, best.sigma * spread, np.inf),
+        width=best.width,
+        shift=relative * best.width[:, None],
+        background=smooth,
+        spread=spread,
+        variance=_variance(windows, noise, smooth),
+    )
+
+
+class _Best:
+    """The solution with the least χ² of those offered, window by window."""
+
+    def __init__(self, n: int) -> None:
+        self.chi2 = np.full(n, np.inf)
+        self.solution = np.zeros((n, _TERMS + 3))
+        self.sigma, self.width = np.full(n, np.inf), np.zeros(n)
+
+    def offer(self, width: float, solution: NDArray, sigma: NDArray, chi2: NDArray) -> None:
+        """Keep a width where it fits better."""
+        better = chi2 < self.chi2
+        self.chi2 = np.where(better, chi2, self.chi2)
+        self.sigma = np.where(better, sigma, self.sigma)
+        self.width = np.where(better, width, self.width)
+        self.solution = np.where(better[:, None], solution, self.solution)
+
+
+def _solve(
+    columns: NDArray, weight: NDArray, data: NDArray
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Weighted least squares of every window: solution, σ of the amplitude, χ²."""
+    weighted = columns * weight[..., None]
+    normal = np.swapaxes(weighted, 1, 2) @ columns
+    scale = np.sqrt(np.maximum(np.einsum("nkk->nk", normal), 1e-300))
+    normal = normal / (scale[:, :, None] * scale[:, None, :]) + 1e-9 * np.eye(_TERMS + 3)
+    right = np.einsum("nmk,nm->nk", weighted, data) / scale
+    inverse = np.linalg.inv(normal)
+    solution = np.einsum("nij,nj->ni", inverse, right) / scale
+    residual = data - np.einsum("nmk,nk->nm", columns, solution)
+    sigma = np.sqrt(inverse[:, _TERMS, _TERMS]) / scale[:, _TERMS]
+    return solution, sigma, (weight * residual**2).sum(axis=1)
+
+
+def _variance(windows: Windows, noise: NoiseModel, expected: NDArray) -> NDArray[np.float64]:
+    """Variance of the pixels, never 0: a pixel without a count is not certain."""
+    if windows.known is None:
+        variance = noise.variance(expected)
+    else:
+        variance = np.where(np.isfinite(windows.known), windows.known, 0.0)
+    used = variance[windows.weight > 0]
+    typical = float(np.median(used)) if used.size else 1.0
+    scale = float(np.square(windows.intensity).mean())
+    return np.maximum(variance, max(0.1 * typical, 1e-8 * scale, 1e-300))
+
+
+def gaussians(
+    windows: Windows, fit: PeakFits, shape: tuple[int, int]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Intensity of the fitted peaks.
+
+    Parameters
+    ----------
+    windows : Windows
+        Around the centres of the peaks.
+    fit : PeakFits
+        Peaks; amplitudes of 0 add nothing.
+    shape : tuple of int
+        Rows and columns of the plane.
+
+    Returns
+    -------
+    own : ndarray, shape (n, m)
+        Of every peak in its own window.
+    total : ndarray, shape (n, m)
+        Of all peaks, each as far as its window reaches.
+    """
+    width = np.maximum(fit.width, 1e-300)[:, None]
+    own = fit.amplitude[:, None] * np.exp(-(windows.distance**2) / (2 * width**2))
+    image = np.zeros(shape)
+    row, column = (windows.pixels[..., k][windows.inside] for k in (0, 1))
+    np.add.at(image, (row, column), own[windows.inside])
+    return own, windows.of(image)

@@ -1,0 +1,146 @@
+"""Where Bragg peaks and satellites can be: lattice points that symmetry does not extinguish."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import gemmi
+import numpy as np
+
+from dsfunet_core.errors import ParameterError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from dsfunet_core.plane import ReciprocalPlane
+
+__all__ = ["CENTRINGS", "allowed_points", "bragg_positions"]
+
+#: Reflection conditions of the lattice centrings: rows are summed with h, k, l, and
+#: every sum must be a multiple of the number beside them.
+CENTRINGS: dict[str, tuple[tuple[tuple[int, int, int], ...], int]] = {
+    "P": ((), 1),
+    "A": (((0, 1, 1),), 2),
+    "B": (((1, 0, 1),), 2),
+    "C": (((1, 1, 0),), 2),
+    "I": (((1, 1, 1),), 2),
+    "F": (((0, 1, 1), (1, 0, 1), (1, 1, 0)), 2),
+    "R_obv": (((-1, 1, 1),), 3),
+}
+
+
+def allowed_points(
+    points: NDArray[np.int64], centring: str = "P", space_group: str | None = None
+) -> NDArray[np.bool_]:
+    """Which lattice points the centring and the space group do not extinguish.
+
+    Parameters
+    ----------
+    points : ndarray of int, shape (n, 3)
+        *hkl*.
+    centring : {"P", "A", "B", "C", "I", "F", "R_obv"}
+        Lattice centring. ``"R_obv"`` is the obverse setting on hexagonal axes,
+        −h + k + l = 3n.
+    space_group : str, optional
+        Hermann–Mauguin symbol in the setting of the cell, ``"P 21/c"``; its glide planes
+        and screw axes extinguish points too.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+        True where a peak can be.
+
+    Raises
+    ------
+    ParameterError
+        If the centring or the space group is not known.
+    """
+    if centring not in CENTRINGS:
+        raise ParameterError(
+            f"centring={centring!r}; one of {', '.join(map(repr, CENTRINGS))} was expected."
+        )
+    allowed = np.ones(len(points), dtype=bool)
+    sums, multiple = CENTRINGS[centring]
+    if sums:
+        allowed &= np.all((points @ np.array(sums).T) % multiple == 0, axis=1)
+    if space_group is not None:
+        found = gemmi.find_spacegroup_by_name(space_group)
+        if found is None:
+            raise ParameterError(
+                f"space_group={space_group!r} is not known; give a Hermann–Mauguin symbol "
+                "such as 'P 21/c' or 'I 41/a m d:2'."
+            )
+        absences = found.operations().systematic_absences
+        allowed &= ~absences(np.ascontiguousarray(points, dtype=np.int32))
+    return allowed
+
+
+def bragg_positions(
+    plane: ReciprocalPlane,
+    reach: float,
+    *,
+    centring: str = "P",
+    space_group: str | None = None,
+    satellites: Sequence[Any] = (),
+    satellite_order: int = 1,
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Allowed positions in the box around a plane that is ``reach`` wider than it.
+
+    Parameters
+    ----------
+    plane : ReciprocalPlane
+        With geometry.
+    reach : float
+        How far beyond the edges, and off the plane [Å⁻¹].
+    centring, space_group : str
+        As in :func:`allowed_points`. Satellites surround allowed main reflections.
+    satellites : sequence of array_like, shape (3,)
+        Modulation vectors q [r.l.u.]: satellites at G ± m·q.
+    satellite_order : int
+        Largest m.
+
+    Returns
+    -------
+    hkl : ndarray, shape (n, 3)
+        Positions [r.l.u.], main reflections first.
+    order : ndarray of int, shape (n,)
+        0 for main reflections, m for satellites.
+
+    Raises
+    ------
+    ParameterError
+        If a modulation vector has not three components, or the order is below 1.
+    """
+    cell, _, _ = plane.geometry()
+    rows, columns = plane.shape
+    corners = plane.hkl([0, 0, rows - 1, rows - 1], [0, columns - 1, 0, columns - 1])
+    # h changes by |a|/2π per Å⁻¹ at most, and so on.
+    margin = reach * np.array([cell.a, cell.b, cell.c]) / (2 * np.pi)
+    low, high = corners.min(axis=0) - margin - 1e-9, corners.max(axis=0) + margin + 1e-9
+    shifts = _shifts(satellites, satellite_order)
+    found, orders = [], []
+    for shift, order in shifts:
+        first = np.ceil(low - shift).astype(int)
+        last = np.floor(high - shift).astype(int)
+        ranges = [np.arange(a, b + 1) for a, b in zip(first, last, strict=True)]
+        points = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, 3)
+        points = points[allowed_points(points, centring, space_group)]
+        found.append(points + shift)
+        orders.append(np.full(len(points), order))
+    return np.concatenate(found), np.concatenate(orders)
+
+
+def _shifts(satellites: Sequence[Any], order: int) -> list[tuple[NDArray[np.float64], int]]:
+    """Vectors ±m·q to add to the main reflections, and m."""
+    if order < 1:
+        raise ParameterError(f"satellite_order={order}; 1 or more was expected.")
+    shifts: list[tuple[NDArray[np.float64], int]] = [(np.zeros(3), 0)]
+    for q in satellites:
+        vector = np.asarray(q, dtype=float)
+        if vector.shape != (3,) or not np.isfinite(vector).all():
+            raise ParameterError(
+                f"satellite q={q}; three numbers in r.l.u. such as (0, 0.5, 0) were expected."
+            )
+        shifts += [(s * m * vector, m) for m in range(1, order + 1) for s in (1, -1)]
+    return shifts
