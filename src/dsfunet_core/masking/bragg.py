@@ -21,6 +21,8 @@ __all__ = ["mask_bragg"]
 #: Distance from the plane to which lattice points are looked for when they are grown: peaks
 #: are hardly wider [Å⁻¹].
 OFF_PLANE = 0.1
+#: Peaks so many pixels outside the picture reach into it.
+OUTSIDE = 5
 
 
 def mask_bragg(
@@ -79,7 +81,12 @@ def mask_bragg(
     tensor = ellipsoid(shape if grow else radius)
     cell, _, _ = plane.geometry()
     # An ellipsoid reaches as far as its longest semi-axis.
-    reach = OFF_PLANE if grow else float(1 / np.sqrt(np.linalg.eigvalsh(tensor).min()))
+    step = float(np.sqrt(plane.metric.max()))
+    reach = (
+        max(OFF_PLANE, OUTSIDE * step)
+        if grow
+        else float(1 / np.sqrt(np.linalg.eigvalsh(tensor).min()))
+    )
     hkl, order = bragg_positions(
         plane,
         reach,
@@ -100,7 +107,7 @@ def mask_bragg(
     if grow:
         centres = plane.pixel(hkl)
         off = np.linalg.norm((hkl - plane.hkl(*centres.T)) @ q_matrix(cell).T, axis=1)
-        inside = ((centres > -1) & (centres < plane.shape)).all(axis=1)
+        inside = ((centres > -OUTSIDE) & (centres < np.add(plane.shape, OUTSIDE))).all(axis=1)
         hkl, order = (array[inside & (off <= OFF_PLANE)] for array in (hkl, order))
         peaks = grown_peaks(plane, plane.pixel(hkl), tensor)
         found = peaks.radius > 0

@@ -15,6 +15,7 @@ import numpy as np
 from dsfunet_core.masking.ellipsoids import plane_ellipse
 from dsfunet_core.masking.noise import local_median, noise_model
 from dsfunet_core.masking.peak_fit import PeakFits, Windows, cut_windows, fit_peaks, gaussians
+from dsfunet_core.masking.periodic import periodic_shape
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["GrownPeaks", "grown_peaks"]
 
 #: A Gaussian ends where it has sunk to this fraction of the noise of a pixel.
-TAIL = 0.1
+TAIL = 0.25
 #: Amplitudes over their uncertainty from which a peak is seen, and trusted to be shifted.
 SEEN, STRONG = 4.0, 10.0
 #: Mean of a ring over its uncertainty from which the peak goes on there.
@@ -34,6 +35,13 @@ RING_PIXELS = 4
 #: Half-width of the window of a peak, in distances to the next position; in pixels at least
 #: and at most.
 WINDOW, LEAST, MOST = 0.6, 4.0, 16.0
+#: Widths tried: in pixels at least, in windows at most, and how many.
+NARROWEST, WIDEST, WIDTHS = 0.45, 0.4, 14
+#: Height over the background from which a peak is no diffuse maximum; widths of such peaks
+#: tell how wide a peak can be: the last of these quantiles times the factor is the limit.
+#: The first two limit peaks that may be diffuse, while the order is guessed and in the end.
+#: Without such peaks the limit is so many pixels.
+SHARP, QUANTILES, SLACK, UNTOLD = 8.0, (0.5, 0.75, 0.9), 1.1, 1.5
 #: Farthest that a peak may lie from its position, in pixels.
 SHIFT = 1.5
 
@@ -94,14 +102,15 @@ def grown_peaks(
         return GrownPeaks(centres, *np.zeros((4, n)))
     noise = noise_model(plane)
     # u = L·p turns ellipses of the pixel grid into circles.
-    to_circle = np.linalg.cholesky(plane_ellipse(plane, tensor)).T
+    to_circle = np.linalg.cholesky(plane_ellipse(plane, tensor)).T.astype(np.float64)
     pixel = float(np.sqrt(abs(np.linalg.det(to_circle))))
     reach = (
         float(np.clip(WINDOW * _spacing(centres @ to_circle.T) / pixel, LEAST, MOST)) * pixel
     )
     windows = cut_windows(plane, centres, to_circle, reach)
     smooth = local_median(plane.intensity, plane.valid, 1)[0]
-    fit = fit_peaks(windows, noise, pixel, np.nan_to_num(windows.of(smooth)), 0.0)
+    widths = np.geomspace(NARROWEST * pixel, max(WIDEST * reach, pixel), WIDTHS)
+    fit = fit_peaks(windows, noise, np.nan_to_num(windows.of(smooth)), 0.0, widths)
     strong = fit.amplitude > STRONG * fit.sigma
     moved = np.where(strong[:, None], np.clip(fit.shift, -SHIFT * pixel, SHIFT * pixel), 0.0)
     centres = centres + moved @ np.linalg.inv(to_circle).T
@@ -109,15 +118,56 @@ def grown_peaks(
     windows = cut_windows(plane, centres, to_circle, reach)
     own, total = gaussians(windows, _only(fit, fit.amplitude > SEEN * fit.sigma), plane.shape)
     windows = windows.without(total - own)
-    fit = fit_peaks(windows, noise, pixel, fit.background + total, own)
+    sharp = _sharp(fit)
+    usual = common = limit = UNTOLD * pixel
+    if sharp.any():
+        usual, common, limit = np.quantile(fit.width[sharp], QUANTILES).tolist()
+    # Maxima of the order are broad: what may be one covers no more than a usual peak.
+    cautious = replace(fit, width=np.where(sharp, fit.width, np.minimum(fit.width, usual)))
+    shape = periodic_shape(plane, ~_covered(plane, windows, cautious))
+    widths = np.geomspace(NARROWEST * pixel, max(SLACK * limit, pixel), WIDTHS)
+    fit = fit_peaks(
+        windows,
+        noise,
+        fit.background + total,
+        own,
+        widths,
+        None if shape is None else windows.of(shape),
+    )
+    fit = replace(fit, width=np.where(_sharp(fit), fit.width, np.minimum(fit.width, common)))
     seen = fit.amplitude > SEEN * fit.sigma
     amplitude, width = _with_faint(fit, seen)
-    level = np.sqrt(np.median(fit.variance, axis=1))
-    there = amplitude > TAIL * level
-    ratio = np.where(there, amplitude / (TAIL * level), 1.0)
-    radius = np.where(there, np.maximum(width * np.sqrt(2 * np.log(ratio)), pixel), 0.0)
-    radius = _grown(windows, _only(fit, seen), radius, seen, pixel)
+    radius = _gaussian_radius(replace(fit, amplitude=amplitude, width=width), pixel)
+    radius = _grown(windows, fit, radius, _sharp(fit), pixel)
+    if seen.any():
+        # Peaks at the edge of what was measured are too little seen to be fitted.
+        unknown = ~np.isfinite(fit.sigma)
+        radius = np.where(unknown, np.quantile(radius[seen], QUANTILES[-1]), radius)
     return GrownPeaks(centres, radius, fit.amplitude, fit.sigma, width)
+
+
+def _sharp(fit: PeakFits) -> NDArray[np.bool_]:
+    """Peaks that are too high above the background to be diffuse."""
+    level = np.median(fit.background, axis=1)
+    return (fit.amplitude > STRONG * fit.sigma) & (fit.amplitude > SHARP * level)
+
+
+def _gaussian_radius(fit: PeakFits, pixel: float) -> NDArray[np.float64]:
+    """Where the Gaussians sink below a fraction of the noise, a pixel at least."""
+    level = TAIL * np.sqrt(np.median(fit.variance, axis=1))
+    there = fit.amplitude > level
+    ratio = np.where(there, fit.amplitude, level) / level
+    return np.where(there, np.maximum(fit.width * np.sqrt(2 * np.log(ratio)), pixel), 0.0)
+
+
+def _covered(plane: ReciprocalPlane, windows: Windows, fit: PeakFits) -> NDArray[np.bool_]:
+    """Pixels that a peak reaches, shape of the plane."""
+    radius = _gaussian_radius(_only(fit, fit.amplitude > SEEN * fit.sigma), windows.pixel)
+    radius = np.where(np.isfinite(fit.sigma), radius, windows.reach / 2)
+    covered = np.zeros(plane.shape, dtype=bool)
+    here = windows.inside & (windows.distance <= radius[:, None])
+    covered[windows.pixels[here][:, 0], windows.pixels[here][:, 1]] = True
+    return covered
 
 
 def _only(fit: PeakFits, which: NDArray[np.bool_]) -> PeakFits:

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 __all__ = ["PeakFits", "Windows", "cut_windows", "fit_peaks", "gaussians"]
 
-#: Widths tried, in pixels; the widest is a fraction of the window.
-_NARROWEST, _WIDEST, _WIDTHS = 0.45, 0.4, 14
-#: Terms of the background: 1, x, y, x², xy, y².
-_TERMS = 6
+#: Degree of the background: over windows so many pixels in radius the diffuse maxima at the
+#: lattice points of a crystal with positive correlations need the fourth.
+_WIDE, _DEGREES = 7.0, (2, 4)
+#: Radius of the core of a peak in pixels, and pixels of it that must be seen.
+_CORE, _SEEN = 1.8, 5
 #: Relative misfit of a Gaussian to a real peak, so that cores do not rule the fit.
 _MISFIT = 0.05
 
@@ -43,6 +44,8 @@ class Windows:
         Where nothing was clipped.
     reach : float
         Largest distance of a pixel that is used.
+    pixel : float
+        Length of a pixel, in the units of ``place``.
     """
 
     intensity: NDArray[np.float64]
@@ -52,6 +55,7 @@ class Windows:
     pixels: NDArray[np.int64]
     inside: NDArray[np.bool_]
     reach: float
+    pixel: float
 
     @property
     def distance(self) -> NDArray[np.float64]:
@@ -82,7 +86,7 @@ class PeakFits:
     background : ndarray, shape (n, m)
         Background at every pixel of the window.
     spread : ndarray, shape (n,)
-        Root of the reduced χ² of the window, 1 at least.
+        Residuals over what the noise explains, by their median; 1 at least.
     variance : ndarray, shape (n, m)
         Variance that a pixel has if only the background is there.
     """
@@ -122,11 +126,12 @@ def cut_windows(
     """
     from scipy.spatial import cKDTree
 
+    pixel = float(np.sqrt(abs(np.linalg.det(to_circle))))
     half = np.ceil(reach * np.linalg.norm(np.linalg.inv(to_circle), axis=1)).astype(int)
     grid = np.mgrid[-half[0] : half[0] + 1, -half[1] : half[1] + 1].reshape(2, -1).T
     pixels = np.rint(centres).astype(np.int64)[:, None] + grid
     place = (pixels - centres[:, None]) @ to_circle.T
-    inside = ((pixels >= 0) & (pixels < plane.shape)).all(axis=-1)
+    inside = np.asarray(((pixels >= 0) & (pixels < plane.shape)).all(axis=-1))
     pixels = np.clip(pixels, 0, np.array(plane.shape) - 1)
     row, column = pixels[..., 0], pixels[..., 1]
     distance = np.sqrt((place**2).sum(axis=-1))
@@ -139,12 +144,24 @@ def cut_windows(
     if plane.variance is not None:
         known = np.asarray(plane.variance, float)[row, column]
     return Windows(
-        np.where(used, intensity, 0.0), used.astype(float), known, place, pixels, inside, reach
+        np.where(used, intensity, 0.0),
+        used.astype(float),
+        known,
+        place,
+        pixels,
+        inside,
+        reach,
+        pixel,
     )
 
 
 def fit_peaks(
-    windows: Windows, noise: NoiseModel, pixel: float, expected: NDArray, peak: NDArray | float
+    windows: Windows,
+    noise: NoiseModel,
+    expected: NDArray,
+    peak: NDArray | float,
+    widths: NDArray[np.float64],
+    shape: NDArray[np.float64] | None = None,
 ) -> PeakFits:
     """Fit a Gaussian, its shift to first order, and a background of second degree.
 
@@ -154,12 +171,14 @@ def fit_peaks(
         Where.
     noise : NoiseModel
         Variance of a pixel, where the plane does not tell it.
-    pixel : float
-        Length of a pixel in the coordinates of the windows.
     expected : ndarray, shape (n, m)
         Expected intensity, for its variance.
     peak : ndarray, shape (n, m), or 0
         Part of it that is a peak, which no Gaussian describes exactly.
+    widths : ndarray
+        Standard deviations to try.
+    shape : ndarray, shape (n, m), optional
+        Function that the background is proportional to, but for a factor of second degree.
 
     Returns
     -------
@@ -167,32 +186,21 @@ def fit_peaks(
         Where a window has too few pixels, the amplitude is 0 and its sigma infinite.
     """
     variance = _variance(windows, noise, expected) + (_MISFIT * np.asarray(peak)) ** 2
-    widths = np.geomspace(_NARROWEST * pixel, max(_WIDEST * windows.reach, pixel), _WIDTHS)
-    x = windows.place / windows.reach
-    background = np.stack(
-        [
-            np.ones(x.shape[:2]),
-            x[..., 0],
-            x[..., 1],
-            x[..., 0] ** 2,
-            x[..., 0] * x[..., 1],
-            x[..., 1] ** 2,
-        ],
-        axis=-1,
-    )
+    background = _background(windows, shape)
+    terms = background.shape[-1]
     weight = windows.weight / variance
-    best = _Best(len(x))
-    enough = windows.weight.sum(axis=1) > 2 * (_TERMS + 3)
+    best = _Best(len(background), terms)
+    core = (windows.distance <= _CORE * windows.pixel) * windows.weight
+    enough = (windows.weight.sum(axis=1) > 2 * (terms + 3)) & (core.sum(axis=1) >= _SEEN)
     for width in widths:
         peak = np.exp(-(windows.distance[..., None] ** 2) / (2 * width**2))
         columns = np.concatenate([background, peak, peak * windows.place / width], axis=-1)
         best.offer(float(width), *_solve(columns, weight, windows.intensity))
     c = np.where(enough[:, None], best.solution, 0.0)
-    amplitude = c[:, _TERMS]
-    chi2 = np.maximum(best.chi2, 0) / np.maximum(windows.weight.sum(axis=1) - _TERMS - 3, 1)
-    spread = np.sqrt(np.maximum(chi2, 1))
-    relative = c[:, _TERMS + 1 :] / np.where(amplitude > 0, amplitude, np.inf)[:, None]
-    smooth = np.einsum("nmk,nk->nm", background, c[:, :_TERMS])
+    amplitude = c[:, terms]
+    spread = np.maximum(best.spread, 1.0)
+    relative = c[:, terms + 1 :] / np.where(amplitude > 0, amplitude, np.inf)[:, None]
+    smooth = np.einsum("nmk,nk->nm", background, c[:, :terms])
     return PeakFits(
         amplitude=amplitude,
         sigma=np.where(enough, best.sigma * spread, np.inf),
@@ -204,37 +212,52 @@ def fit_peaks(
     )
 
 
+def _background(windows: Windows, shape: NDArray | None) -> NDArray[np.float64]:
+    """Products xⁱyʲ up to a degree, times a shape, shape (n, m, terms)."""
+    x, y = np.moveaxis(windows.place / windows.reach, -1, 0)
+    across = float(np.sqrt(x.shape[1])) / 2
+    degree = _DEGREES[shape is None and across >= _WIDE]
+    powers = [x**i * y**j for i in range(degree + 1) for j in range(degree + 1 - i)]
+    background = np.stack(powers, axis=-1)
+    return background if shape is None else background * shape[..., None]
+
+
 class _Best:
     """The solution with the least χ² of those offered, window by window."""
 
-    def __init__(self, n: int) -> None:
-        self.chi2 = np.full(n, np.inf)
-        self.solution = np.zeros((n, _TERMS + 3))
+    def __init__(self, n: int, terms: int) -> None:
+        self.chi2, self.spread = np.full(n, np.inf), np.ones(n)
+        self.solution = np.zeros((n, terms + 3))
         self.sigma, self.width = np.full(n, np.inf), np.zeros(n)
 
-    def offer(self, width: float, solution: NDArray, sigma: NDArray, chi2: NDArray) -> None:
+    def offer(
+        self, width: float, solution: NDArray, sigma: NDArray, chi2: NDArray, spread: NDArray
+    ) -> None:
         """Keep a width where it fits better."""
         better = chi2 < self.chi2
         self.chi2 = np.where(better, chi2, self.chi2)
+        self.spread = np.where(better, spread, self.spread)
         self.sigma = np.where(better, sigma, self.sigma)
         self.width = np.where(better, width, self.width)
         self.solution = np.where(better[:, None], solution, self.solution)
 
 
-def _solve(
-    columns: NDArray, weight: NDArray, data: NDArray
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Weighted least squares of every window: solution, σ of the amplitude, χ²."""
+def _solve(columns: NDArray, weight: NDArray, data: NDArray) -> tuple[NDArray[np.float64], ...]:
+    """Weighted least squares of every window: solution, σ of the amplitude, χ², spread."""
     weighted = columns * weight[..., None]
     normal = np.swapaxes(weighted, 1, 2) @ columns
     scale = np.sqrt(np.maximum(np.einsum("nkk->nk", normal), 1e-300))
-    normal = normal / (scale[:, :, None] * scale[:, None, :]) + 1e-9 * np.eye(_TERMS + 3)
+    normal = normal / (scale[:, :, None] * scale[:, None, :]) + 1e-9 * np.eye(normal.shape[-1])
     right = np.einsum("nmk,nm->nk", weighted, data) / scale
     inverse = np.linalg.inv(normal)
     solution = np.einsum("nij,nj->ni", inverse, right) / scale
     residual = data - np.einsum("nmk,nk->nm", columns, solution)
-    sigma = np.sqrt(inverse[:, _TERMS, _TERMS]) / scale[:, _TERMS]
-    return solution, sigma, (weight * residual**2).sum(axis=1)
+    sigma = np.sqrt(inverse[:, -3, -3]) / scale[:, -3]
+    # The median is that of the background; a peak may fit its Gaussian badly.
+    normed = np.where(weight > 0, np.sqrt(weight) * np.abs(residual), np.nan)
+    normed[:, 0] = np.nan_to_num(normed[:, 0])
+    spread = 1.4826 * np.nanmedian(normed, axis=1)
+    return solution, sigma, (weight * residual**2).sum(axis=1), spread
 
 
 def _variance(windows: Windows, noise: NoiseModel, expected: NDArray) -> NDArray[np.float64]:
