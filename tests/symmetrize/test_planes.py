@@ -41,8 +41,8 @@ def test_planes_keep_the_operators_of_gemmi_that_keep_them(symbol, section):
 @pytest.mark.parametrize(
     ("section", "symbol", "number"),
     [("hk0", "6/m", 6), ("hk1", "6/m", 6), ("h0l", "6/m", 4), ("hk1", "-3", 3),
-     ("hk1", "-1", 1), ("hk0", "-1", 2), ("h1l", "2/m", 2), ("hhl", "m-3m", 4), ("h, h, l", "4/mmm", 4),
-     ("hk0", "6/mmm", 12), ("hk1", "-31m", 6)],
+     ("hk1", "-1", 1), ("hk0", "-1", 2), ("h1l", "2/m", 2), ("hhl", "m-3m", 4),
+     ("h, h, l", "4/mmm", 4),     ("hk0", "6/mmm", 12), ("hk1", "-31m", 6)],
 )  # fmt: skip
 def test_number_of_operations(section, symbol, number):
     plane = cut(random_volume(symbol), section)

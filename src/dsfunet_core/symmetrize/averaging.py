@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from dsfunet_core.symmetrize.operations import BoxSet, IndexOperations
 
-__all__ = ["Source", "average_boxes", "average_tile"]
+__all__ = ["Source", "average_boxes", "average_tile", "tile_images"]
 
 
 class Source(Protocol):
@@ -113,14 +113,57 @@ def average_tile(
     sums : ndarray, shape (8,)
         For :meth:`SymmetryReport.from_sums`.
     """
-    from dsfunet_core.symmetrize.kernels import interpolate_images, merge_images
+    from dsfunet_core.symmetrize.kernels import merge_images
 
     size = math.prod(shape)
     corner, extent = np.array(low, dtype=np.int64), np.array(shape, dtype=np.int64)
-    images = [np.full((len(operations), size), start, dtype) for start in (np.nan, 0, 0)]
+    images = tile_images(source, operations, low, shape, dtype)
+    merged = Voxels.empty(size, dtype)
+
+    def some(first: int, last: int) -> NDArray[np.float64]:
+        return merge_images(
+            first, last, corner, extent, operations.matrices, operations.shifts, *images,
+            source.counted, source.known, cut_off,
+            merged.intensity, merged.counts, merged.variance,
+        )  # fmt: skip
+
+    sums = in_threads(some, size)
+    return merged.reshaped(0, tuple(shape)), sums
+
+
+def tile_images(
+    source: Source,
+    operations: IndexOperations,
+    low: tuple[int, ...],
+    shape: tuple[int, ...],
+    dtype: Any = np.float32,
+) -> list[NDArray[np.floating]]:
+    """Interpolate all images of a tile of voxels.
+
+    Parameters
+    ----------
+    source : Source
+        Where the images are taken from.
+    operations : IndexOperations
+        Any.
+    low, shape : tuple of int
+        First voxel of the tile, and voxels along each axis.
+    dtype : dtype
+        Of the values.
+
+    Returns
+    -------
+    list of ndarray, shape (n, voxels of the tile)
+        Intensity (NaN where there is none), counts, variance.
+    """
+    from dsfunet_core.symmetrize.kernels import interpolate_images
+
+    corner, extent = np.array(low, dtype=np.int64), np.array(shape, dtype=np.int64)
+    size = len(operations), math.prod(shape)
+    images = [np.full(size, start, dtype) for start in (np.nan, 0, 0)]
     corners = corner + np.array(list(product((0, 1), repeat=3))) * (extent - 1)
 
-    def one(first: int, last: int) -> NDArray[np.float64]:
+    def some(first: int, last: int) -> NDArray[np.float64]:
         for o in range(first, last):
             matrix, shift = operations.matrices[o], operations.shifts[o]
             ends = corners @ matrix.T + shift
@@ -134,17 +177,7 @@ def average_tile(
                 corner, extent, matrix, shift, start, *part.values(),
                 source.counted, source.known, MIN_WEIGHT, *(values[o] for values in images),
             )  # fmt: skip
-        return np.zeros(8)
+        return np.zeros(1)
 
-    in_threads(one, len(operations))
-    merged = Voxels.empty(size, dtype)
-
-    def some(first: int, last: int) -> NDArray[np.float64]:
-        return merge_images(
-            first, last, corner, extent, operations.matrices, operations.shifts, *images,
-            source.counted, source.known, cut_off,
-            merged.intensity, merged.counts, merged.variance,
-        )  # fmt: skip
-
-    sums = in_threads(some, size)
-    return merged.reshaped(0, tuple(shape)), sums
+    in_threads(some, len(operations))
+    return images

@@ -53,7 +53,9 @@ class IndexOperations:
         return len(self.matrices)
 
 
-def volume_maps(volume: ReciprocalVolume, laue_class: str) -> IndexOperations:
+def volume_maps(
+    volume: ReciprocalVolume, rotations: str | NDArray[np.int64]
+) -> IndexOperations:
     """Operations of a Laue class on the voxels of a volume.
 
     The intensity at h (a row) equals that at h·W. With h = o + S·i an image has the index
@@ -63,25 +65,25 @@ def volume_maps(volume: ReciprocalVolume, laue_class: str) -> IndexOperations:
     ----------
     volume : ReciprocalVolume
         Only its geometry is used.
-    laue_class : str
-        Hermann–Mauguin symbol.
+    rotations : str or ndarray of int, shape (n, 3, 3)
+        Hermann–Mauguin symbol, or matrices W as of :func:`laue_rotations`.
     """
     origin, steps = np.asarray(volume.origin, float), np.asarray(volume.steps, float)
-    turned = laue_rotations(laue_class).transpose(0, 2, 1)
+    turned = _matrices(rotations).transpose(0, 2, 1)
     matrices = np.linalg.solve(steps, turned @ steps)
     shifts = np.linalg.solve(steps, ((turned - np.eye(3)) @ origin).T).T
     return _snapped(matrices, shifts, volume.shape)
 
 
-def plane_maps(plane: ReciprocalPlane, laue_class: str) -> IndexOperations:
+def plane_maps(plane: ReciprocalPlane, rotations: str | NDArray[np.int64]) -> IndexOperations:
     """Operations of a Laue class that keep a plane, on its pixels.
 
     Parameters
     ----------
     plane : ReciprocalPlane
         With geometry. A plane off Q = 0 loses the operations that carry it to −Q.
-    laue_class : str
-        Hermann–Mauguin symbol.
+    rotations : str or ndarray of int, shape (n, 3, 3)
+        Hermann–Mauguin symbol, or matrices W as of :func:`laue_rotations`.
 
     Returns
     -------
@@ -95,7 +97,7 @@ def plane_maps(plane: ReciprocalPlane, laue_class: str) -> IndexOperations:
     matrices: list[NDArray[np.float64]] = []
     shifts: list[NDArray[np.float64]] = []
     reach = np.asarray(plane.shape, dtype=float)
-    for rotation in laue_rotations(laue_class):
+    for rotation in _matrices(rotations):
         turned, moved = rotation.T @ steps, rotation.T @ origin - origin
         matrix, shift = to_pixel @ turned, to_pixel @ moved
         off = np.abs(turned - steps @ matrix) @ reach + np.abs(moved - steps @ shift)
@@ -110,6 +112,10 @@ def plane_maps(plane: ReciprocalPlane, laue_class: str) -> IndexOperations:
             matrices.append(full)
             shifts.append(full_shift)
     return _snapped(np.array(matrices), np.array(shifts), (*plane.shape, 1))
+
+
+def _matrices(rotations: str | NDArray[np.int64]) -> NDArray[np.int64]:
+    return laue_rotations(rotations) if isinstance(rotations, str) else rotations
 
 
 def _snapped(

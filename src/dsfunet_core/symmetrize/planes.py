@@ -74,7 +74,7 @@ def symmetrize_plane(
     cell, _, _ = plane.geometry()
     symbol = check_choice(laue_class, plane.laue_class, outliers, cell)
     operations = plane_maps(plane, symbol)
-    data = _voxels(plane)
+    data = plane_voxels(plane)
     shape = (*plane.shape, 1)
     counted, known = plane.counts is not None, plane.variance is not None
     if operations.permuting:
@@ -83,7 +83,7 @@ def symmetrize_plane(
         sums = average_boxes(boxes, operations, data, counted, known, outliers or 0.0)
         part = data.reshaped(0, plane.shape)
     else:
-        source = _PlaneSource(data.reshaped(0, shape), counted, known)
+        source = PlaneSource(data.reshaped(0, shape), counted, known)
         part, sums = average_tile(
             source, operations, (0, 0, 0), shape, outliers or 0.0, np.float64
         )
@@ -101,7 +101,7 @@ def symmetrize_plane(
     )
 
 
-def _voxels(plane: ReciprocalPlane) -> Voxels:
+def plane_voxels(plane: ReciprocalPlane) -> Voxels:
     """A plane's pixels as the compiled loops take them."""
     usable = (plane.valid & np.isfinite(plane.intensity)).ravel()
 
@@ -116,7 +116,7 @@ def _voxels(plane: ReciprocalPlane) -> Voxels:
 
 
 @dataclass(frozen=True, eq=False)
-class _PlaneSource:
+class PlaneSource:
     """A plane as the only layer of a volume that is in memory."""
 
     whole: dict[str, NDArray[np.floating]]

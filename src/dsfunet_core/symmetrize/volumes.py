@@ -250,14 +250,14 @@ def _interpolated(
     for number, (low, shape) in enumerate(tiles):
         if callback is not None:
             callback(number, len(tiles), f"averaging {len(operations)} equivalents")
-        source = _Source(volume, whole)
+        source = VolumeSource(volume, whole)
         part, added = average_tile(source, operations, low, shape, cut_off)
         sums += added
         target.put(low, part)
     return sums
 
 
-class _Source:
+class VolumeSource:
     """Boxes of a volume, from memory where it is there already.
 
     Parameters
