@@ -1,0 +1,149 @@
+"""Hot pixels, zingers, and peaks where no lattice point is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dsfunet_core.errors import ParameterError
+from dsfunet_core.masking.noise import NoiseModel, local_median, noise_model
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from dsfunet_core.plane import ReciprocalPlane
+
+__all__ = ["mask_hot_pixels", "mask_stray_peaks"]
+
+#: Median of a Poisson distribution falls short of its mean by about so many counts.
+_MEDIAN_BELOW_MEAN = 1 / 3
+#: Neighbours that must be valid to judge a pixel.
+_NEIGHBOURS = 5
+#: Pixels next to each other that make a stray peak rather than hot pixels, and by how many
+#: pixels it is widened, because its foot is below the threshold.
+_PEAK, _MARGIN = 3, 2
+
+
+def mask_hot_pixels(
+    plane: ReciprocalPlane, *, threshold: float = 6.0, radius: int = 2, largest: int = 2
+) -> ReciprocalPlane:
+    """Mask single pixels that stand out of their neighbours by more than noise can.
+
+    Parameters
+    ----------
+    plane : ReciprocalPlane
+        Mask Bragg peaks first, or sharp ones are taken for hot pixels.
+    threshold : float
+        How many standard deviations. What is improbable is counted as for a normal
+        distribution, but with Poisson's tail: among few counts more are needed.
+    radius : int
+        Neighbours up to so many pixels away are compared with.
+    largest : int
+        Clusters of more touching pixels are no hot pixels, but something that is there.
+
+    Returns
+    -------
+    ReciprocalPlane
+        Copy with these pixels in the mask layer ``"hot pixels"``.
+
+    Raises
+    ------
+    ParameterError
+        If a parameter is not above 0.
+
+    Notes
+    -----
+    The median of the neighbours is the expected intensity. Its spread covers curvature and
+    noise of another kind; the larger of spread and Poisson noise counts.
+    """
+    _check_positive(threshold=threshold, radius=radius, largest=largest)
+    high = _significant(plane, threshold, radius)
+    labels, sizes = _clusters(high)
+    hot = high & (sizes[labels] <= largest)
+    return plane.masked(~hot, "hot pixels").processed(
+        "mask_hot_pixels", threshold=float(threshold), radius=radius, largest=largest
+    )
+
+
+def mask_stray_peaks(
+    plane: ReciprocalPlane, *, threshold: float = 6.0, radius: int = 5
+) -> ReciprocalPlane:
+    """Mask peaks off the lattice: a second crystallite, a twin, a satellite not known of.
+
+    Parameters
+    ----------
+    plane : ReciprocalPlane
+        Mask its Bragg peaks first.
+    threshold : float
+        As for :func:`mask_hot_pixels`.
+    radius : int
+        Neighbours up to so many pixels away are compared with; more than a peak is wide.
+
+    Returns
+    -------
+    ReciprocalPlane
+        Copy with clusters of three or more outlying pixels, two pixels wider all around, in
+        the mask layer ``"stray peaks"``.
+
+    Raises
+    ------
+    ParameterError
+        If a parameter is not above 0.
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    _check_positive(threshold=threshold, radius=radius)
+    high = _significant(plane, threshold, radius)
+    labels, sizes = _clusters(high)
+    peaks = high & (sizes[labels] >= _PEAK)
+    out = peaks
+    if peaks.any():
+        out = distance_transform_edt(~peaks) <= _MARGIN + 0.5
+    return plane.masked(~out, "stray peaks").processed(
+        "mask_stray_peaks", threshold=float(threshold), radius=radius
+    )
+
+
+def _significant(plane: ReciprocalPlane, threshold: float, radius: int) -> NDArray[np.bool_]:
+    """Valid pixels brighter than their neighbours by more than the threshold."""
+    noise = noise_model(plane)
+    expected, spread, neighbours = local_median(plane.intensity, plane.valid, radius)
+    judged = plane.valid & (neighbours >= _NEIGHBOURS)
+    excess = np.where(judged, plane.intensity - expected, 0.0)
+    spread = np.nan_to_num(spread)
+    if noise.known is not None:
+        # A variance from counts that happen to be few is too small, and 0 for none.
+        known = np.asarray(noise.known, float)
+        around = local_median(known, plane.valid, radius)[0]
+        sigma = np.sqrt(np.nan_to_num(np.fmax(known, around)))
+        return judged & (excess > threshold * np.maximum(sigma, spread)) & (excess > 0)
+    needed = _poisson_excess(np.nan_to_num(expected), noise, threshold)
+    return judged & (excess > np.maximum(needed, threshold * spread)) & (excess > 0)
+
+
+def _poisson_excess(
+    median: NDArray[np.float64], noise: NoiseModel, threshold: float
+) -> NDArray[np.float64]:
+    """Excess over the median that is as improbable as a normal one of ``threshold`` σ."""
+    constant = threshold * np.sqrt(noise.constant)
+    if noise.gain <= 0:
+        return np.full(median.shape, constant)
+    mean = np.maximum(median, 0) / noise.gain + _MEDIAN_BELOW_MEAN
+    # Cornish–Fisher: Poisson's upper tail is longer than a normal one, by z²/6 counts.
+    counts = threshold * np.sqrt(mean) + threshold**2 / 6
+    return np.hypot(counts * noise.gain, constant)
+
+
+def _clusters(high: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Number of the cluster of touching pixels a pixel is in, and sizes by number."""
+    from scipy.ndimage import label
+
+    labels, _ = label(high, structure=np.ones((3, 3)))
+    return labels, np.bincount(labels.ravel())
+
+
+def _check_positive(**values: float) -> None:
+    for name, value in values.items():
+        if not (np.isfinite(value) and value > 0):
+            raise ParameterError(f"{name} = {value}; more than 0 was expected.")
