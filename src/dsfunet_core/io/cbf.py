@@ -99,7 +99,8 @@ def _steps(packed: NDArray[np.uint8]) -> NDArray[np.int64]:
     """
     end = len(packed)
     keep = np.ones(end, dtype=bool)
-    places, values = [], []
+    places: list[int] = []
+    values: list[int] = []
     free = 0
     for place in np.flatnonzero(packed == 0x80).tolist():
         if place < free:  # part of a number, no mark

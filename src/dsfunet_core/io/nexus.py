@@ -156,6 +156,9 @@ def read(
     steps = numbers(path, f"{entry}/geometry/steps", 3 * array.ndim)
     if cell is not None and origin is not None and steps is not None:
         return finished(parts, cell, origin, steps.reshape(3, array.ndim), path)
+    if cell is None and array.ndim == 2 and "provenance" in children(path, group):
+        # Written by us for a plane without a lattice: nothing is missing.
+        return ReciprocalPlane(**_in_memory(parts))
     return placed_by_axes(path, parts, lay_out(path, group, signal, array.shape), cell)
 
 
@@ -273,9 +276,13 @@ def finished(
     geometry: dict[str, Any] = {"cell": cell, "origin": origin, "steps": steps}
     if steps.shape[1] == 3:
         return ReciprocalVolume(**parts, **geometry)
+    return ReciprocalPlane(**_in_memory(parts), **geometry)
+
+
+def _in_memory(parts: dict[str, Any]) -> dict[str, Any]:
+    """Fields of a plane, its arrays read."""
     arrays = {k: parts[k] for k in ("intensity", "variance", "counts", "mask")}
-    others = {k: v for k, v in parts.items() if k not in arrays}
-    return ReciprocalPlane(**plane_arrays(**arrays), **others, **geometry)
+    return {**{k: v for k, v in parts.items() if k not in arrays}, **plane_arrays(**arrays)}
 
 
 def _beside(
