@@ -1,0 +1,142 @@
+"""What stood before the detector: beam stop, and gaps between modules."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dsfunet_core.errors import ParameterError
+from dsfunet_core.masking.noise import local_median, noise_model
+from dsfunet_core.masking.radial import radial_bins
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from dsfunet_core.plane import ReciprocalPlane
+
+__all__ = ["mask_beam_stop", "mask_gaps"]
+
+#: Percentile of a ring that stands for pixels out of the shadow.
+_LIT = 75.0
+#: Counts a pixel below which zeros are common.
+_FEW = 2.0
+#: Expected counts from which a region without any is no chance: exp(−20) ≈ 2·10⁻⁹.
+_IMPROBABLE = 20.0
+
+
+def mask_beam_stop(
+    plane: ReciprocalPlane, radius: float | None = None, *, fraction: float = 0.3
+) -> ReciprocalPlane:
+    """Mask the shadow of the beam stop.
+
+    Parameters
+    ----------
+    plane : ReciprocalPlane
+        With unit cell.
+    radius : float, optional
+        Mask |Q| up to this [Å⁻¹], 2π included. When left out, the shadow is looked for: the
+        region of dark pixels that holds the smallest |Q|, its holder included.
+    fraction : float
+        A pixel is dark below this fraction of what is bright at its |Q|.
+
+    Returns
+    -------
+    ReciprocalPlane
+        Copy with these pixels in the mask layer ``"beam stop"``.
+
+    Raises
+    ------
+    ParameterError
+        If the radius is not above 0, or the fraction not between 0 and 1.
+
+    Notes
+    -----
+    Bright at |Q| is the third quartile of the ring, or, where rings further out are
+    brighter, theirs: the shadow covers the inner rings whole. A form factor that vanishes
+    towards Q = 0 looks like a shadow; give the radius then.
+    """
+    if not 0 < fraction < 1:
+        raise ParameterError(f"fraction = {fraction}; between 0 and 1 was expected.")
+    if radius is not None:
+        if not (np.isfinite(radius) and radius > 0):
+            raise ParameterError(f"radius = {radius}; more than 0 Å⁻¹ was expected.")
+        shadow = plane.q_norm() <= radius
+    else:
+        shadow = _shadow(plane, fraction)
+    return plane.masked(~shadow, "beam stop").processed(
+        "mask_beam_stop", radius=radius, fraction=fraction
+    )
+
+
+def _shadow(plane: ReciprocalPlane, fraction: float) -> NDArray[np.bool_]:
+    from scipy.ndimage import binary_dilation, label
+
+    q = plane.q_norm()
+    nothing = np.zeros(plane.shape, dtype=bool)
+    smooth = local_median(plane.intensity, plane.valid, 1)[0]
+    used = plane.valid & np.isfinite(smooth)
+    bins = radial_bins(plane, step=4 * float(np.linalg.det(plane.metric) ** 0.25))
+    bright = np.full(len(bins.centres), np.nan)
+    for number in range(len(bright)):
+        ring = smooth[used & (bins.index == number)]
+        if ring.size >= 8:
+            bright[number] = np.percentile(ring, _LIT)
+    # Rings further out, as far again: beyond that they say nothing about the centre.
+    level = np.nan_to_num(bright)
+    for number in range(len(level)):
+        level[number] = level[number : 2 * number + 6].max()
+    dark = used & (smooth < fraction * level[bins.index])
+    labels, _ = label(dark | ~plane.measured)
+    middle = (q <= q[used].min() + 3 * bins.step) & dark if used.any() else nothing
+    numbers = np.unique(labels[middle])
+    numbers = numbers[numbers > 0]
+    if not numbers.size:
+        return nothing
+    # The edge of a shadow is half-lit.
+    return binary_dilation(np.isin(labels, numbers) & dark, iterations=2)
+
+
+def mask_gaps(
+    plane: ReciprocalPlane, values: tuple[float, ...] = (-1.0, -2.0)
+) -> ReciprocalPlane:
+    """Mask gaps between detector modules, where a file has numbers there.
+
+    Parameters
+    ----------
+    plane : ReciprocalPlane
+        The plane.
+    values : tuple of float
+        Numbers that detectors write where they have no pixels.
+
+    Returns
+    -------
+    ReciprocalPlane
+        Copy with pixels of these values in the mask layer ``"gaps"``, and with regions of
+        exactly 0 whose surroundings let expect 20 counts or more in them.
+    """
+    from scipy.ndimage import binary_opening, label
+
+    used = plane.valid & np.isfinite(plane.intensity)
+    out = used & np.isin(plane.intensity, values)
+    noise = noise_model(plane.masked(~out))
+    empty = used & (plane.intensity == 0)
+    if noise.gain > 0 and empty.any():
+        typical = float(np.median(plane.intensity[used & ~out])) / noise.gain
+        # Among few counts zeros touch by chance and run through the whole picture.
+        side = 1 if typical >= _FEW else int(np.ceil(np.sqrt(_IMPROBABLE / max(typical, 0.05))))
+        empty = binary_opening(empty, np.ones((side, side)))
+        labels, n = label(empty)
+        # Away from the gap, so that a wide one does not vouch for itself.
+        away = used & ~out & ~_wide(labels)
+        around = local_median(plane.intensity, away, 8)[0]
+        around = np.where(np.isfinite(around), around, float(np.median(plane.intensity[used])))
+        counts = np.bincount(labels[empty], around[empty] / noise.gain, minlength=n + 1)
+        out |= empty & (counts[labels] > _IMPROBABLE)
+    return plane.masked(~out, "gaps").processed("mask_gaps", values=[float(v) for v in values])
+
+
+def _wide(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Regions of more than a handful of pixels."""
+    sizes = np.bincount(labels.ravel())
+    return (labels > 0) & (sizes[labels] > 5)
