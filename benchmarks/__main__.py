@@ -8,7 +8,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import calibration, machine, network, simulation, tris_amide, validation
+from benchmarks import (
+    calibration,
+    machine,
+    network,
+    simulation,
+    structures,
+    tris_amide,
+    validation,
+)
 
 
 def main() -> None:
@@ -17,10 +25,10 @@ def main() -> None:
     parser.add_argument(
         "which",
         nargs="*",
-        default=["simulation", "network", "validation", "tris-amide"],
-        help="simulation, network: their speed; validation: simulated planes; tris-amide: "
-        "the benchmark crystal (default: all these); calibration: errors of the network "
-        "against what is known without the truth",
+        default=["simulation", "network", "structures", "validation", "tris-amide"],
+        help="simulation, network, structures: their speed; validation: simulated planes; "
+        "tris-amide: the benchmark crystal (default: all these); calibration: errors of the "
+        "network against what is known without the truth",
     )
     parser.add_argument("--planes", type=int, default=200, help="validation planes (200)")
     parser.add_argument("--seeds", type=int, default=50, help="noise realisations (50)")
@@ -46,6 +54,8 @@ def main() -> None:
                 f"{c:g}": validation.run(arguments.planes, c, console, arguments.method)
                 for c in arguments.counts
             }
+        elif which == "structures":
+            results = {"structures": structures.run(console)}
         elif which == "calibration":
             results = {"calibration": calibration.run(arguments.planes, console)}
         elif which == "tris-amide":

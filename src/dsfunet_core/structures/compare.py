@@ -75,14 +75,12 @@ class Target:
         Parameters
         ----------
         result : Factorization
-            On a plane with a cell. A pixel's weight is that of its intensity times the
-            square of I_SRO there, for I_FF is the quotient of both.
+            On a plane with a cell. A pixel's weight is the square of I_SRO there, for I_FF
+            is the quotient of intensity and I_SRO.
         q_range : tuple of float
             Smallest and largest |Q| [Å⁻¹].
         """
         weight = cls._inside(result, q_range) * np.maximum(result.sro, 0) ** 2
-        if result.weights is not None:
-            weight = weight * result.weights
         measured = result.plane.intensity
         if result.background is not None:
             measured = measured - result.background
