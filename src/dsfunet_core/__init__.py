@@ -22,11 +22,13 @@ _PUBLIC = {
     "factorize": "dsfunet_core.factorization",
     "load_result": "dsfunet_core.io.results",
     "mask_bragg": "dsfunet_core.masking.bragg",
+    "place": "dsfunet_core.io",
     "project": "dsfunet_core.refine.projection",
     "read": "dsfunet_core.io",
     "refine_sro": "dsfunet_core.refine.sro",
     "sample": "dsfunet_core.data",
     "save_result": "dsfunet_core.io.results",
+    "write": "dsfunet_core.io",
 }
 
 __all__ = [*_PUBLIC, "__version__"]  # noqa: PLE0604

@@ -130,7 +130,8 @@ def place(
         first, step = _spacing(values, parts["intensity"].shape, letters)
         origin, steps = start + directions @ first, directions * step
         if section is not None and parts["name"] in ("plane", "volume"):
-            parts["name"] = Section.parse(section).name if isinstance(section, str) else ""
+            named = Section.parse(section) if isinstance(section, str) else section
+            parts["name"] = named.name
         parts["provenance"] = {
             **parts["provenance"],
             "placed": {"axes": letters, "limits": [float(x) for x in np.ravel(values)]},
