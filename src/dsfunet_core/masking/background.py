@@ -137,7 +137,8 @@ def subtract_radial(
         variance.append(own / squares)
     if not x:
         raise ParameterError(
-            f"width = {width}: no bin of |Q| holds {4 * _SQUARE**2} valid pixels; use wider ones."
+            f"width = {width}: no bin of |Q| has {4 * _SQUARE**2} valid pixels; use a larger "
+            "width."
         )
     background = np.interp(q, x, y)
     record = {"kind": "radial", "quantile": quantile, "width": width, "q": x, "profile": y}

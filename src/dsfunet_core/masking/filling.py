@@ -76,13 +76,14 @@ def fill(plane: ReciprocalPlane, reason: str = "bragg", *, seed: int = 0) -> Rec
         if rim.sum() < _LEAST:
             failed[part] |= hole
             continue
+        drawn: NDArray[np.floating]
         expected = np.maximum(_surface(intensity[part], rim, hole), 0.0)
         if variance is not None:
             spread = float(np.median(variance[part][rim]))
             variance[part][hole] = spread
             drawn = rng.normal(expected, np.sqrt(spread))
         elif noise.gain > 0 and noise.constant < noise.gain * expected.mean():
-            drawn = rng.poisson(expected / noise.gain) * noise.gain
+            drawn = rng.poisson(expected / noise.gain).astype(float) * noise.gain
         else:
             drawn = rng.normal(expected, np.sqrt(noise.variance(expected)))
         intensity[part][hole] = drawn

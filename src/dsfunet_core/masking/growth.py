@@ -28,6 +28,9 @@ __all__ = ["GrownPeaks", "grown_peaks"]
 TAIL = 0.25
 #: Amplitudes over their uncertainty from which a peak is seen, and trusted to be shifted.
 SEEN, STRONG = 4.0, 10.0
+#: Fraction of positions with peaks that are none of the diffuse scattering from which all
+#: are masked; peaks not seen as if they were so many uncertainties higher.
+COMMON, FAINT = 0.1, 2.0
 #: Mean of a ring over its uncertainty from which the peak goes on there.
 RING = 3.0
 #: Pixels of a ring that must be there to judge it.
@@ -92,9 +95,10 @@ def grown_peaks(
 
     Notes
     -----
-    Peaks too weak to be seen one by one are given the radius of their mean, if that is
-    seen: a hundred peaks of half the noise bias the order as much as one of fifty times it.
-    Which of them happen to stand out must not decide, or the mask would select noise.
+    Where one position in ten or more holds a peak that is clearly none of the diffuse
+    scattering, the others are masked too, as far as the largest peak reaches that can hide
+    in the noise there. Left in, such peaks would bias the order most of all: in their cells
+    alone the lattice point is seen, and what all other cells lack is read off them.
     """
     n = len(centres)
     centres = np.asarray(centres, float).reshape(-1, 2)
@@ -136,7 +140,7 @@ def grown_peaks(
     )
     fit = replace(fit, width=np.where(_sharp(fit), fit.width, np.minimum(fit.width, common)))
     seen = fit.amplitude > SEEN * fit.sigma
-    amplitude, width = _with_faint(fit, seen)
+    amplitude, width = _with_faint(fit, seen, usual)
     radius = _gaussian_radius(replace(fit, amplitude=amplitude, width=width), pixel)
     radius = _grown(windows, fit, radius, _sharp(fit), pixel)
     if seen.any():
@@ -175,17 +179,16 @@ def _only(fit: PeakFits, which: NDArray[np.bool_]) -> PeakFits:
 
 
 def _with_faint(
-    fit: PeakFits, seen: NDArray[np.bool_]
+    fit: PeakFits, seen: NDArray[np.bool_], usual: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Amplitudes and widths, those of peaks not seen being their mean, or 0."""
+    """Amplitudes and widths; of peaks not seen the most that they can be, or 0."""
     amplitude, width = np.where(seen, fit.amplitude, 0.0), fit.width
-    faint = ~seen & np.isfinite(fit.sigma)
-    if seen.any() and faint.any():
-        weight = 1 / fit.sigma[faint] ** 2
-        mean = float((weight * fit.amplitude[faint]).sum() / weight.sum())
-        if mean > RING / np.sqrt(weight.sum()):
-            amplitude = np.where(faint, mean, amplitude)
-            width = np.where(faint, np.median(width[seen]), width)
+    fitted = np.isfinite(fit.sigma)
+    if fitted.any() and _sharp(fit)[fitted].mean() > COMMON:
+        faint = ~seen & fitted
+        most = np.maximum(fit.amplitude, 0) + FAINT * np.where(faint, fit.sigma, 0)
+        amplitude = np.where(faint, most, amplitude)
+        width = np.where(faint, usual, width)
     return amplitude, width
 
 
