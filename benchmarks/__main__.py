@@ -58,6 +58,8 @@ def main() -> None:
             results = {"structures": structures.run(console)}
         elif which == "calibration":
             results = {"calibration": calibration.run(arguments.planes, console)}
+        elif which == "bragg":
+            results = {"bragg": bragg.run(console)}
         elif which == "tris-amide":
             results = {"tris-amide": tris_amide.run(arguments.seeds, console)}
         else:
