@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import (
+    bragg,
     calibration,
     machine,
     network,
@@ -28,7 +29,7 @@ def main() -> None:
         default=["simulation", "network", "structures", "validation", "tris-amide"],
         help="simulation, network, structures: their speed; validation: simulated planes; "
         "tris-amide: the benchmark crystal (default: all these); calibration: errors of the "
-        "network against what is known without the truth",
+        "network against what is known without the truth; bragg: masked Bragg peaks",
     )
     parser.add_argument("--planes", type=int, default=200, help="validation planes (200)")
     parser.add_argument("--seeds", type=int, default=50, help="noise realisations (50)")

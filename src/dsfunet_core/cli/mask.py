@@ -28,7 +28,7 @@ _BACKGROUNDS = ("radial", "constant")
 
 def mask(
     file: Annotated[Path, typer.Argument(help="Plane or volume.")],
-    output: Annotated[Path, typer.Argument(help="Masked plane, .npz.")],
+    output: Annotated[Path, typer.Argument(help="Masked plane: .npz or .nxs.")],
     plane: Annotated[
         str | None, typer.Option(help="Which plane of a volume: hk1, h0l, hhl, hk0.5.")
     ] = None,
@@ -107,8 +107,9 @@ def mask(
 
     [cyan]dsfunet mask hk0.npz masked.npz --rings auto --background radial[/]
     """
-    if output.suffix.lower() != ".npz":
-        raise ParameterError(f"{output}: masked planes are written as .npz; name it so.")
+    from dsfunet_core.io.writing import format_of, write
+
+    format_of(output)
     if scale is not None and background is None:
         raise ParameterError("--scale belongs to --background FILE; give both.")
     if fill and bragg is None:
@@ -148,9 +149,7 @@ def mask(
         out = data.pixels_out()
         if fill:
             data = masking.fill(data, "bragg")
-        from dsfunet_core.io.numpy import write_npz
-
-        write_npz(output, data, overwrite=overwrite)
+        write(output, data, overwrite=overwrite)
     if json:
         print_json(
             {
