@@ -15,6 +15,7 @@ from benchmarks import (
     network,
     simulation,
     structures,
+    symmetry,
     tris_amide,
     validation,
 )
@@ -29,7 +30,8 @@ def main() -> None:
         default=["simulation", "network", "structures", "validation", "tris-amide"],
         help="simulation, network, structures: their speed; validation: simulated planes; "
         "tris-amide: the benchmark crystal (default: all these); calibration: errors of the "
-        "network against what is known without the truth; bragg: masked Bragg peaks",
+        "network against what is known without the truth; bragg: masked Bragg peaks; "
+        "symmetry: files of 501³ and 801³ voxels (minutes, 8 GB of temporary space)",
     )
     parser.add_argument("--planes", type=int, default=200, help="validation planes (200)")
     parser.add_argument("--seeds", type=int, default=50, help="noise realisations (50)")
@@ -61,6 +63,8 @@ def main() -> None:
             results = {"calibration": calibration.run(arguments.planes, console)}
         elif which == "bragg":
             results = {"bragg": bragg.run(console)}
+        elif which == "symmetry":
+            results = {"symmetry": symmetry.run(console)}
         elif which == "tris-amide":
             results = {"tris-amide": tris_amide.run(arguments.seeds, console)}
         else:
