@@ -10,14 +10,17 @@ from typing import Annotated
 import typer
 
 from dsfunet_core.cli.console import ReportingGroup, forgiving_streams
+from dsfunet_core.cli.convert import convert
 from dsfunet_core.cli.evaluate import evaluate
 from dsfunet_core.cli.factorize import factorize
 from dsfunet_core.cli.inspect import info, slice_plane
+from dsfunet_core.cli.mask import mask
 from dsfunet_core.cli.network import train, weights_app
 from dsfunet_core.cli.report import demo, report, reproduce
 from dsfunet_core.cli.simulate import simulate
 from dsfunet_core.cli.sro import fit_sro
 from dsfunet_core.cli.structure import refine, scan
+from dsfunet_core.cli.symmetrize import pdf, symmetrize
 
 __all__ = ["app"]
 
@@ -71,6 +74,10 @@ def main(
 
 app.command("info")(info)
 app.command("slice")(slice_plane)
+app.command("convert")(convert)
+app.command("symmetrize")(symmetrize)
+app.command("mask")(mask)
+app.command("pdf")(pdf)
 app.command("factorize")(factorize)
 app.command("fit-sro")(fit_sro)
 app.command("scan")(scan)
