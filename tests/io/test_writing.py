@@ -176,6 +176,13 @@ def test_yells_fourier_transform_gets_what_it_needs(tmp_path: Path, shape: tuple
     np.testing.assert_allclose(limits + np.array(written.shape) // 2 * steps, 0, atol=1e-12)
     assert np.isfinite(written).all()
     assert written[2, 3, 4] == 0
+    back = read(tmp_path / "y.h5").block((slice(None),) * 3)
+    first = -np.rint(limits / steps).astype(int)
+    np.testing.assert_array_equal(written[tuple(first)], 1)
+    assert (
+        np.count_nonzero(~back["valid"])
+        == np.isnan(values[tuple(slice(0, n) for n in written.shape)]).sum()
+    )
     assert written[tuple(n // 2 for n in written.shape)] == 1
 
 

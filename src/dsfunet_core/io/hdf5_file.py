@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import hdf5plugin  # noqa: F401  (registers the compression filters)
 
-from dsfunet_core.errors import FileFormatError
+from dsfunet_core.errors import DsfunetError, FileFormatError
 
 if TYPE_CHECKING:
     import os
@@ -55,7 +55,10 @@ def open_hdf5(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     with h5:
         try:
             yield h5
-        except (OSError, KeyError, RuntimeError) as error:
+        except DsfunetError:
+            raise
+        # Names that are no text, types that NumPy has not: a damaged file brings them all.
+        except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise FileFormatError(
                 f"{path} cannot be read ({error}). It is truncated or damaged, or was "
                 "changed since it was opened: copy it again."

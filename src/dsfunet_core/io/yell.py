@@ -89,9 +89,9 @@ def read(
 
 
 def _weights(path: Path, folder: str, array: HDF5Array) -> dict[str, Any]:
-    """Counts and variances that our writer puts beside the data; Yell knows neither."""
+    """Counts, variances and mask that our writer puts beside the data for us alone."""
     found: dict[str, Any] = {}
-    for name in {"counts", "variance"} & set(children(path, folder)):
+    for name in {"counts", "variance", "mask"} & set(children(path, folder)):
         weights = HDF5Array(path, f"{folder}/{name}")
         if weights.shape == array.shape and array.ndim == 3:
             found[name] = weights

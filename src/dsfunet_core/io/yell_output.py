@@ -107,13 +107,19 @@ def write_yell(
     box = _aligned(volume)
     if for_fft:
         box = _even(box)
-    provenance = to_json(volume.provenance)
+    record = dict(volume.provenance)
+    if for_fft:
+        record["cut_for_fft"] = {"first": box.start.tolist(), "beyond": box.stop.tolist()}
+    provenance = to_json(record)
     measured = False
+
+    def block(part: slice) -> dict[str, NDArray[Any] | None]:
+        return volume.block(box.slices(part, volume.shape))
 
     def values(part: slice) -> NDArray[np.float64]:
         nonlocal measured
-        block = volume.block(box.slices(part, volume.shape))
-        valid, intensity = block["valid"], block["intensity"]
+        found = block(part)
+        valid, intensity = found["valid"], found["intensity"]
         assert valid is not None
         assert intensity is not None
         measured = measured or bool(valid.any())
@@ -125,6 +131,8 @@ def write_yell(
             raise GeometryError(
                 f"volume {volume.name!r} has no measured voxel to write (all NaN or masked)."
             )
+        if for_fft:  # there, 0 does not tell what was not measured
+            fill(h5, "mask", box.shape, bool, lambda part: ~box.turned(block(part)["valid"]))
         for name in ("counts", "variance"):
             array = getattr(volume, name)
             if array is not None:
