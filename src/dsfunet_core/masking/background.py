@@ -128,10 +128,8 @@ def subtract_radial(
         level = float(np.quantile(means[here], quantile))
         pixels = float(np.median(weight[here]))
         own = float(noise.variance(np.array(max(level, 0.0)))) / pixels
-        # Noise widens a distribution: its quantile goes back in the ratio of the spreads.
         middle, spread = float(np.median(means[here])), _spread(means[here])
-        true = np.sqrt(max(1 - own / max(spread**2, own + 1e-300), 0))
-        y.append(middle + (level - middle) * true)
+        y.append(_without_noise(level, middle, spread, own))
         x.append(float(np.median(q[here])))
         squares = max(here.sum() / _SQUARE**2 * quantile, 1.0)
         variance.append(own / squares)
@@ -182,7 +180,8 @@ def subtract_measured(
     -----
     The scale is the quantile of intensity over background, weighted with the background,
     of means over 5 × 5 pixels: it minimises Σ ρ(I − scale·B) with the quantile's check
-    function ρ, and no bright pixel can pull it. Its uncertainty is the scatter of the
+    function ρ, and no bright pixel can pull it. As for :func:`subtract_radial` it is
+    corrected for noise. Its uncertainty is the scatter of the
     scales of 5 × 5 blocks of the plane.
     """
     _check_same_pixels(plane, other)
@@ -223,19 +222,36 @@ def _fitted_scale(
             "the background is above 0 on no pixel that both planes have; give scale, or "
             "another file."
         )
-    overall = _weighted_quantile(top[good] / bottom[good], bottom[good], quantile)
+    noise = noise_model(plane)
+    ratio = np.where(good, top / np.where(good, bottom, 1), 0.0)
+    variance = noise.variance(top) / np.where(good, weight * bottom**2, 1)
+    overall = _scale(ratio[good], bottom[good], variance[good], quantile)
     parts = []
     rows = np.array_split(np.arange(plane.shape[0]), _BLOCKS)
     columns = np.array_split(np.arange(plane.shape[1]), _BLOCKS)
-    for r in rows:
-        for c in columns:
-            block = np.ix_(r, c)
+    for some_rows in rows:
+        for some_columns in columns:
+            block = np.ix_(some_rows, some_columns)
             inside = good[block]
             if inside.sum() >= 4 * _SQUARE**2:
-                ratio = top[block][inside] / bottom[block][inside]
-                parts.append(_weighted_quantile(ratio, bottom[block][inside], quantile))
+                r, w, v = (a[block][inside] for a in (ratio, bottom, variance))
+                parts.append(_scale(r, w, v, quantile))
     sigma = _spread(np.array(parts)) / np.sqrt(len(parts)) if len(parts) > 2 else 0.0
     return overall, float(sigma)
+
+
+def _without_noise(level: float, middle: float, spread: float, variance: float) -> float:
+    """Quantile before noise widened the distribution: back in the ratio of the spreads."""
+    true = np.sqrt(max(1 - variance / max(spread**2, variance + 1e-300), 0))
+    return float(middle + (level - middle) * true)
+
+
+def _scale(ratio: NDArray, weight: NDArray, variance: NDArray, quantile: float) -> float:
+    """Quantile of ratios with given weights and variances, noise accounted for."""
+    middle = _weighted_quantile(ratio, weight, 0.5)
+    spread = 1.4826 * _weighted_quantile(np.abs(ratio - middle), weight, 0.5)
+    own = float((weight * variance).sum() / weight.sum())
+    return _without_noise(_weighted_quantile(ratio, weight, quantile), middle, spread, own)
 
 
 def _weighted_quantile(values: NDArray, weights: NDArray, quantile: float) -> float:

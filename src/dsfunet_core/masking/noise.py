@@ -19,7 +19,9 @@ _KERNEL = np.array([[1.0, -2.0, 1.0], [-2.0, 4.0, -2.0], [1.0, -2.0, 1.0]])
 #: From the median of squares of normal numbers to their variance.
 _MEDIAN_OF_SQUARES = 0.4549
 #: Classes of intensity that the noise is measured in, and triples needed in one.
-_CLASSES, _ENOUGH = 12, 25
+_CLASSES, _ENOUGH = 50, 60
+#: Rounds in which the line through the variances is weighted anew.
+_ROUNDS = 4
 #: Pixels that are sorted at once by `local_median`.
 _AT_ONCE = 4_000_000
 
@@ -92,6 +94,8 @@ def noise_model(plane: ReciprocalPlane) -> NoiseModel:
         inside = which == number
         if inside.sum() >= _ENOUGH:
             variance = np.median(squares[inside]) / _MEDIAN_OF_SQUARES
+            if variance == 0:  # most pixels have no count: so dark, there are no peaks
+                variance = squares[inside].mean()
             rows.append((float(levels[inside].mean()), float(variance), int(inside.sum())))
     if not rows:
         return NoiseModel(0.0, 0.0, plane.variance)

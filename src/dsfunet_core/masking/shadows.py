@@ -19,7 +19,12 @@ __all__ = ["mask_beam_stop", "mask_gaps"]
 
 #: Percentile of a ring that stands for pixels out of the shadow.
 _LIT = 75.0
-#: Counts a pixel below which zeros are common.
+#: Intensity around a gap, over the mean of the plane, that it must have at least.
+_LIT_GAP = 0.3
+#: Touching zeros that may be a gap, and the square whose mean tells what they should be.
+_LARGE, _AROUND = 5, 9
+#: Narrowest gap of zeros in pixels, and counts a pixel below which it must be wider.
+_NARROW = 3
 _FEW = 2.0
 #: Expected counts from which a region without any is no chance: exp(−20) ≈ 2·10⁻⁹.
 _IMPROBABLE = 20.0
@@ -113,7 +118,8 @@ def mask_gaps(
     -------
     ReciprocalPlane
         Copy with pixels of these values in the mask layer ``"gaps"``, and with regions of
-        exactly 0 whose surroundings let expect 20 counts or more in them.
+        exactly 0, three pixels wide or more, whose surroundings let expect 20 counts or more
+        in them.
     """
     from scipy.ndimage import binary_opening, label
 
@@ -122,21 +128,39 @@ def mask_gaps(
     noise = noise_model(plane.masked(~out))
     empty = used & (plane.intensity == 0)
     if noise.gain > 0 and empty.any():
-        typical = float(np.median(plane.intensity[used & ~out])) / noise.gain
+        lit = plane.intensity[used & ~out]
+        typical = float(np.minimum(lit, np.quantile(lit, 0.95)).mean()) / noise.gain
         # Among few counts zeros touch by chance and run through the whole picture.
-        side = 1 if typical >= _FEW else int(np.ceil(np.sqrt(_IMPROBABLE / max(typical, 0.05))))
+        few = typical < _FEW
+        side = int(np.ceil(np.sqrt(_IMPROBABLE / max(typical, 0.05)))) if few else _NARROW
         empty = binary_opening(empty, np.ones((side, side)))
         labels, n = label(empty)
-        # Away from the gap, so that a wide one does not vouch for itself.
-        away = used & ~out & ~_wide(labels)
-        around = local_median(plane.intensity, away, 8)[0]
-        around = np.where(np.isfinite(around), around, float(np.median(plane.intensity[used])))
+        # Away from the regions, so that a wide gap does not vouch for itself.
+        large = np.bincount(labels.ravel()) > _LARGE
+        large[0] = False
+        around = _mean_around(plane.intensity, used & ~out & ~large[labels])
         counts = np.bincount(labels[empty], around[empty] / noise.gain, minlength=n + 1)
-        out |= empty & (counts[labels] > _IMPROBABLE)
+        # Scattering that fades to nothing has dark surroundings, a gap has not.
+        sizes = np.maximum(np.bincount(labels.ravel()), 1)
+        out |= (
+            empty
+            & (counts > _IMPROBABLE)[labels]
+            & (counts > _LIT_GAP * typical * sizes)[labels]
+        )
     return plane.masked(~out, "gaps").processed("mask_gaps", values=[float(v) for v in values])
 
 
-def _wide(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Regions of more than a handful of pixels."""
-    sizes = np.bincount(labels.ravel())
-    return (labels > 0) & (sizes[labels] > 5)
+def _mean_around(
+    intensity: NDArray[np.floating], used: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Mean of the pixels used around every pixel, or of the next that has some around it."""
+    from scipy.ndimage import distance_transform_edt, uniform_filter
+
+    number = uniform_filter(used.astype(float), _AROUND, mode="constant")
+    total = uniform_filter(np.where(used, intensity, 0.0), _AROUND, mode="constant")
+    enough = used & (number > 0.1)
+    if not enough.any():
+        return np.zeros(used.shape)
+    mean = total / np.maximum(number, 1e-9)
+    next_one = distance_transform_edt(~enough, return_distances=False, return_indices=True)
+    return np.asarray(mean[tuple(next_one)])

@@ -1,0 +1,103 @@
+"""Powder rings, beam stop, gaps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from masking_planes import CELLS, TRICLINIC, diffuse, flat
+
+from dsfunet_core.errors import ParameterError
+from dsfunet_core.masking import find_rings, mask_beam_stop, mask_gaps, mask_rings
+
+
+@pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
+@pytest.mark.parametrize("level", [0.0, 1.0])
+def test_rings_are_found_where_they_are(cell, level):
+    plane = flat(cell, n=161, step=0.035, level=level)
+    q = plane.q_norm()
+    places = {1.6: 0.015, 2.3: 0.02}
+    powder = sum(40 * np.exp(-((q - at) ** 2) / (2 * s**2)) for at, s in places.items())
+    counts = np.random.default_rng(0).poisson(diffuse(plane, 20) + powder)
+
+    rings = find_rings(plane.replace(intensity=counts + 0.0))
+
+    assert [ring.q for ring in rings] == pytest.approx(list(places), abs=0.02)
+    masked = mask_rings(plane.replace(intensity=counts + 0.0))
+    out = masked.masks["powder rings"]
+    assert powder[out].sum() > 0.9 * powder.sum()
+    assert out.mean() < 0.15
+
+
+def test_no_rings_where_there_are_none():
+    plane = flat(TRICLINIC, n=161, step=0.035)
+    for seed in range(3):
+        counts = np.random.default_rng(seed).poisson(diffuse(plane, 20))
+        assert find_rings(plane.replace(intensity=counts + 0.0)) == []
+
+
+def test_an_arc_is_no_ring():
+    plane = flat(TRICLINIC, n=161, step=0.035)
+    q, direction = plane.q_norm(), plane.q() @ [1.0, 0, 0]
+    arc = 60 * np.exp(-((q - 2) ** 2) / (2 * 0.02**2)) * (direction > 1.2)
+    counts = np.random.default_rng(0).poisson(diffuse(plane, 20) + arc)
+    assert find_rings(plane.replace(intensity=counts + 0.0)) == []
+
+
+def test_rings_given_by_hand_are_shells_of_q():
+    plane = flat(TRICLINIC)
+    out = mask_rings(plane, [(1.5, 0.1)]).masks["powder rings"]
+    np.testing.assert_array_equal(out, np.abs(plane.q_norm() - 1.5) <= 0.1)
+    with pytest.raises(ParameterError, match="half-width -1"):
+        mask_rings(plane, [(1.5, -1)])
+
+
+def test_a_beam_stop_with_its_holder():
+    plane = flat(TRICLINIC, n=161, step=0.03, level=0.0)
+    q = plane.q_norm()
+    row, column = np.mgrid[:161, :161]
+    shadow = (q < 0.35) | ((np.abs(column - 80) < 4) & (row > 80))
+    light = 200 * np.exp(-0.5 * q)
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(np.where(shadow, 0.05, 1) * light) + 0.0
+
+    found = mask_beam_stop(plane.replace(intensity=counts)).masks["beam stop"]
+
+    assert found[shadow].mean() > 0.97
+    assert (found & ~shadow).mean() < 0.04
+
+
+def test_no_shadow_no_mask():
+    plane = flat(TRICLINIC, level=0.0)
+    light = np.random.default_rng(0).poisson(50 * np.exp(-0.3 * plane.q_norm())) + 0.0
+    assert not mask_beam_stop(plane.replace(intensity=light)).masks["beam stop"].any()
+
+
+def test_a_beam_stop_by_radius():
+    plane = flat(TRICLINIC, level=0.0)
+    out = mask_beam_stop(plane, 0.4).masks["beam stop"]
+    np.testing.assert_array_equal(out, plane.q_norm() <= 0.4)
+    for wrong in ({"radius": 0.0}, {"fraction": 1.0}):
+        with pytest.raises(ParameterError):
+            mask_beam_stop(plane, **wrong)
+
+
+@pytest.mark.parametrize("mean", [0.3, 1.0, 20.0])
+@pytest.mark.parametrize("number", [-1.0, 0.0])
+def test_gaps_are_told_from_few_counts(mean, number):
+    plane = flat(TRICLINIC, n=151, step=0.025)
+    counts = np.random.default_rng(1).poisson(diffuse(plane, mean)) + 0.0
+    gap = np.zeros(plane.shape, bool)
+    gap[:, 60:70] = gap[100:112] = True
+    counts[gap] = number
+
+    found = mask_gaps(plane.replace(intensity=counts)).masks["gaps"]
+
+    assert found[gap].mean() > 0.97
+    assert (found & ~gap).mean() < 0.02
+
+
+def test_scattering_that_fades_is_no_gap():
+    plane = flat(TRICLINIC, n=151)
+    counts = np.random.default_rng(1).poisson(diffuse(plane, 5.0)) + 0.0
+    assert (counts == 0).mean() > 0.2
+    assert mask_gaps(plane.replace(intensity=counts)).masks["gaps"].mean() < 0.02
