@@ -11,7 +11,7 @@ import pytest
 from known_function import CELL, ORIGIN, SHAPE, STEPS, array, check, coordinates
 
 from dsfunet_core import ReciprocalPlane, ReciprocalVolume, read
-from dsfunet_core.errors import FileFormatError
+from dsfunet_core.errors import FileFormatError, ParameterError
 from dsfunet_core.io import place
 from dsfunet_core.io.nxdata import direction
 
@@ -42,6 +42,8 @@ def test_chess_waits_for_its_cell(tmp_path: Path, attributes: bool) -> None:
     assert volume.provenance["format"] == "CHESS"
     check(volume)
     check(read(path, "entry/data/counts", cell=SIX))
+    with pytest.raises(ParameterError, match="limits=None"):
+        read(path, cell=SIX, axes="klh")  # the file's own limits are of another order
     check(volume.section("hk0.1"))
 
 

@@ -107,15 +107,12 @@ def read(path: Path, dataset: str | None = None) -> ReciprocalPlane:
             f"{path} ({kind}) ends before its {values.shape} pixels do ({size} bytes, "
             f"{values.nbytes} needed); it is truncated: copy it again."
         )
+    dead = _dead(values)
+    provenance: dict[str, Any] = {"file": str(path.resolve()), "format": kind}
+    if dead is not None and dead.any():
+        provenance["notes"] = [f"{int(dead.sum())} pixels carry the mark of dead ones; masked"]
     return ReciprocalPlane(
-        **plane_arrays(values, mask=_dead(values)),
-        name=path.stem,
-        provenance={
-            "file": str(path.resolve()),
-            "format": kind,
-            "writer": "unknown",
-            "notes": ["an image without unit cell; negative whole numbers are masked"],
-        },
+        **plane_arrays(values, mask=dead), name=path.stem, provenance=provenance
     )
 
 

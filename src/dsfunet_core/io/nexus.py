@@ -226,7 +226,7 @@ def placed_by_axes(
     ends = [
         (a.first, a.first + a.step * (n - 1)) for (a, _), n in zip(known, shape, strict=True)
     ]
-    what = "no unit cell; give it, as cell=(a, b, c, α, β, γ) in Å and degrees"
+    what = "no unit cell; give it, as cell=(a, b, c, α, β, γ) or --cell, in Å and degrees"
     if len(shape) == 2:
         what = f'not the third index of its plane; give section="{letters}0" or as it is'
         what += "" if cell is not None else ", and cell=(a, b, c, α, β, γ)"
@@ -337,5 +337,5 @@ def _provenance(path: Path, group: str, signal: str) -> dict[str, Any]:
         "file": str(path.resolve()),
         "dataset": signal,
         "format": "NeXus NXdata",
-        "writer": str(creator) if creator else "unknown",
+        **({"writer": str(creator)} if creator else {}),
     }

@@ -120,13 +120,16 @@ def place(
     known = _cell(cell) if cell is not None else parts["cell"]
     if known is None:
         raise ParameterError(
-            "cell=None, and the file has none; give cell=(a, b, c, α, β, γ) in Å and degrees."
+            "cell=None, and the file has none; give cell=(a, b, c, α, β, γ), or --cell, in Å "
+            "and degrees."
         )
     origin, steps = parts.pop("origin"), parts.pop("steps")
     own_axes, own_limits = parts.pop("axes"), parts.pop("limits")
     if origin is None or not (section is axes is limits is None):
         directions, start, letters = _directions(ndim, section, axes or own_axes)
-        values = own_limits if limits is None else limits
+        # Limits of the file belong to its own order of axes, and to no other.
+        own = own_limits if axes in (None, own_axes) else None
+        values: Any = own if limits is None else limits
         first, step = _spacing(values, parts["intensity"].shape, letters)
         origin, steps = start + directions @ first, directions * step
         if section is not None and parts["name"] in ("plane", "volume"):

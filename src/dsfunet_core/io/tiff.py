@@ -86,7 +86,7 @@ def read(path: Path, dataset: str | None = None) -> ReciprocalPlane:
     return ReciprocalPlane(
         **plane_arrays(image),
         name=path.stem,
-        provenance={"file": str(path.resolve()), "format": "TIFF", "writer": "unknown"},
+        provenance={"file": str(path.resolve()), "format": "TIFF"},
     )
 
 
