@@ -200,3 +200,18 @@ def test_what_is_wrong_is_named(
         h5[key] = value
     with pytest.raises(FileFormatError, match=message):
         read(path)
+
+
+def test_a_sample_that_all_rotations_share(tmp_path: Path) -> None:
+    """NXRefine links the sample of ``entry`` into every rotation."""
+    path = scan(tmp_path, entries=("f1", "f2"))
+    with h5py.File(path, "r+") as h5:
+        h5.create_group("entry").attrs["NX_class"] = "NXentry"
+        h5.move("f1/sample", "entry/sample")
+        del h5["f2/sample"]
+        h5["f1/sample"] = h5py.SoftLink("/entry/sample")
+        h5["entry/sample/space_group"] = "P -1"
+    for name in ("f1/transform", "f2/transform"):
+        volume = read(path, name)
+        check(volume)
+    assert read(path, "f1/transform").laue_class == "-1"

@@ -247,7 +247,7 @@ def test_nexus_opens_in_silx(tmp_path: Path) -> None:
         shown = data.get_default(h5)
         assert shown.is_valid
         assert shown.signal_name == "intensity"
-        assert shown.axes_names == ["h", "k", "l"]
+        assert shown.axes_dataset_names == ["h", "k", "l"]
 
 
 def test_tiff_opens_in_fabio(tmp_path: Path) -> None:
