@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 __all__ = ["fill"]
 
 #: Width of the rim that a hole is filled from, in pixels, and the least number of its pixels.
-_RIM, _LEAST = 4, 12
+_RIM, _LEAST = 4, 18
 #: Rounds in which outliers of the rim are left out, and from how many spreads on.
-_ROUNDS, _CLIP = 3, 3.0
+_ROUNDS, _CLIP = 3, 5.0
 
 
 def fill(plane: ReciprocalPlane, reason: str = "bragg", *, seed: int = 0) -> ReciprocalPlane:
@@ -50,8 +50,8 @@ def fill(plane: ReciprocalPlane, reason: str = "bragg", *, seed: int = 0) -> Rec
 
     Notes
     -----
-    A surface a + bx + cy is fitted to the valid pixels within four pixels of a hole, without
-    those three spreads away. Noise is Poisson's where the plane's is, otherwise normal.
+    A surface of second degree is fitted to the valid pixels within four pixels of a hole,
+    without those five spreads away. Noise is Poisson's where the plane's is, otherwise normal.
     """
     from scipy.ndimage import binary_dilation, find_objects, label
 
@@ -97,12 +97,13 @@ def fill(plane: ReciprocalPlane, reason: str = "bragg", *, seed: int = 0) -> Rec
 def _surface(
     values: NDArray[np.float64], rim: NDArray[np.bool_], hole: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """Plane through the rim, at the pixels of the hole."""
+    """Surface through the rim, at the pixels of the hole."""
     row, column = np.nonzero(rim)
     origin = np.array([row.mean(), column.mean()])
 
     def design(r: NDArray, c: NDArray) -> NDArray:
-        return np.stack([np.ones(len(r)), r - origin[0], c - origin[1]], axis=1)
+        x, y = (r - origin[0]) / _RIM, (c - origin[1]) / _RIM
+        return np.stack([np.ones(len(x)), x, y, x * x, x * y, y * y], axis=1)
 
     matrix, data = design(row, column), values[rim]
     weight = np.ones(len(data))
@@ -114,5 +115,5 @@ def _surface(
         if weight.sum() < _LEAST / 2:
             break
     inside = matrix @ solution
-    # A tilted rim says little about far sides: stay within what was seen on it.
+    # What is extrapolated stays within what was seen on it.
     return np.clip(design(*np.nonzero(hole)) @ solution, inside.min(), inside.max())

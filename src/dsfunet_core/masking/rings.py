@@ -21,8 +21,9 @@ __all__ = ["Ring", "find_rings", "mask_rings"]
 
 #: Widths of the window in which the profile without rings is looked for, in ring widths.
 _BASE = 4
-#: Sectors of azimuth that a ring is looked for in, and the fraction that must show it.
-_SECTORS, _MOST = 12, 0.7
+#: Sectors of azimuth that a ring is looked for in, the fraction of those seen that must show
+#: it, and how many must be seen.
+_SECTORS, _MOST, _SEEN = 12, 0.7, 6
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def find_rings(
     mean = np.where(seen, excess, 0).sum(axis=0) / np.maximum(n, 1)
     spread = np.where(seen, sigma, 0).sum(axis=0) / np.maximum(n, 1) ** 1.5
     up = ((excess > 0) & seen).sum(axis=0)
-    ring = (n >= 3) & (mean > threshold * spread) & (up >= _MOST * n)
+    ring = (n >= _SEEN) & (mean > threshold * spread) & (up >= _MOST * n)
     return _runs(ring, bins.centres, bins.step, width)
 
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["mask_beam_stop", "mask_gaps"]
 
-#: Percentile of a ring that stands for pixels out of the shadow.
-_LIT = 75.0
+#: Percentile of a ring that stands for dark pixels out of the shadow.
+_LIT = 25.0
 #: Intensity around a gap, over the mean of the plane, that it must have at least.
 _LIT_GAP = 0.3
 #: Touching zeros that may be a gap, and the square whose mean tells what they should be.
@@ -43,7 +43,7 @@ def mask_beam_stop(
         Mask |Q| up to this [Å⁻¹], 2π included. When left out, the shadow is looked for: the
         region of dark pixels that holds the smallest |Q|, its holder included.
     fraction : float
-        A pixel is dark below this fraction of what is bright at its |Q|.
+        A pixel is in the shadow below this fraction of what is dark at its |Q|.
 
     Returns
     -------
@@ -57,9 +57,9 @@ def mask_beam_stop(
 
     Notes
     -----
-    Bright at |Q| is the third quartile of the ring, or, where rings further out are
-    brighter, theirs: the shadow covers the inner rings whole. A form factor that vanishes
-    towards Q = 0 looks like a shadow; give the radius then.
+    Dark at |Q| is the first quartile of the ring, or, where rings further out are brighter,
+    theirs: the shadow covers the inner rings whole. A form factor that vanishes towards
+    Q = 0 looks like a shadow; give the radius then.
     """
     if not 0 < fraction < 1:
         raise ParameterError(f"fraction = {fraction}; between 0 and 1 was expected.")
@@ -75,7 +75,7 @@ def mask_beam_stop(
 
 
 def _shadow(plane: ReciprocalPlane, fraction: float) -> NDArray[np.bool_]:
-    from scipy.ndimage import binary_dilation, label
+    from scipy.ndimage import binary_dilation, binary_opening, label
 
     q = plane.q_norm()
     nothing = np.zeros(plane.shape, dtype=bool)
@@ -92,7 +92,9 @@ def _shadow(plane: ReciprocalPlane, fraction: float) -> NDArray[np.bool_]:
     for number in range(len(level)):
         level[number] = level[number : 2 * number + 6].max()
     dark = used & (smooth < fraction * level[bins.index])
-    labels, _ = label(dark | ~plane.measured)
+    # Thin bridges lead out of the shadow into dark diffuse scattering.
+    dark = binary_opening(dark, np.ones((3, 3)))
+    labels, _ = label(dark)
     middle = (q <= q[used].min() + 3 * bins.step) & dark if used.any() else nothing
     numbers = np.unique(labels[middle])
     numbers = numbers[numbers > 0]
