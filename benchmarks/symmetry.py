@@ -24,7 +24,7 @@ REQUIRED = {
 }
 CELL = (5.0, 5.0, 7.0, 90.0, 90.0, 120.0)
 CUBE = (5.0, 5.0, 5.0, 90.0, 90.0, 90.0)
-#: Does one job in a process of its own and prints seconds, and MB in all and above idle.
+#: Does one job in a process of its own and prints seconds, those of processors, and MB.
 _JOB = """
 import json, sys, time
 from pathlib import Path
@@ -39,16 +39,17 @@ def memory(name):
 job, file, option = sys.argv[1:4]
 idle = memory("VmRSS")
 Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
-started = time.perf_counter()
+started, busy = time.perf_counter(), time.process_time()
 volume = read(file)
 if job == "plane":
     volume.section(option)
     report = {}
 else:
     report = write_symmetrized(file + ".out", volume, option, overwrite=True).as_dict()
-seconds = time.perf_counter() - started
+seconds, processor = time.perf_counter() - started, time.process_time() - busy
 peak = memory("VmHWM")
-print(json.dumps({"seconds": seconds, "mb": peak, "mb_above_idle": peak - idle, **report}))
+found = {"seconds": seconds, "processor": processor, "mb": peak, "mb_above_idle": peak - idle}
+print(json.dumps(found | report))
 """
 
 
@@ -81,7 +82,7 @@ def run(console: Console, small: int = 501, large: int = 801) -> dict[str, Any]:
     """Time the jobs, each in a process of its own, and print a table."""
     results: dict[str, Any] = {}
     table = Table(title="Laue averages from file to file, planes from files")
-    for column in ("", "time", "memory", "above idle", "required"):
+    for column in ("", "time", "of processors", "memory", "above idle", "required"):
         table.add_column(column, justify="left" if not column else "right")
     rows = [
         (small, CELL, "symmetrize", "6/m", f"{REQUIRED['symmetrize_seconds']:g} s"),
@@ -107,7 +108,8 @@ def run(console: Console, small: int = 501, large: int = 801) -> dict[str, Any]:
             (Path(folder) / f"volume-{n}.h5.out").unlink(missing_ok=True)
             found = results[name]
             table.add_row(
-                name, f"{found['seconds']:.2f} s", f"{found['mb']:.0f} MB",
+                name, f"{found['seconds']:.2f} s", f"{found['processor']:.2f} s",
+                f"{found['mb']:.0f} MB",
                 f"{found['mb_above_idle']:.0f} MB", needed,
             )  # fmt: skip
             console.print(

@@ -9,9 +9,11 @@ from matplotlib.figure import Figure
 
 import dsfunet_core as ds
 from dsfunet_core.frames import plane_frame
+from dsfunet_core.pdf import plane_patterson
 from dsfunet_core.plots import INTENSITY, ORDER, draw_image, png
 from dsfunet_core.simulate.crystals import TRAINING, VALIDATION
 from dsfunet_core.simulate.stream import plane_number
+from dsfunet_core.symmetrize import symmetrize_plane
 
 IMAGES = Path(__file__).parent / "images"
 
@@ -72,10 +74,29 @@ def gallery() -> None:
     (IMAGES / "gallery.png").write_bytes(png(figure, dpi=64))
 
 
+def symmetry() -> None:
+    """Measured plane, the same averaged in 6/m, and its Patterson map."""
+    plane = ds.read(ds.sample("tris-amide-hk1")).section("hk1")
+    done = symmetrize_plane(plane, "6/m", outliers=8).plane
+    frame = plane_frame(plane)
+    figure = Figure(figsize=(9.4, 4.3), layout="constrained")
+    titles = ("measured (√I)", "averaged in 6/m (√I)")
+    for axes, title, shown in zip(figure.subplots(1, 2), titles, (plane, done), strict=True):
+        values = np.sqrt(np.where(shown.valid, np.maximum(shown.intensity, 0), np.nan))
+        top = float(np.nanpercentile(values, 99.8))
+        draw_image(axes, values, frame, cmap=INTENSITY, limits=(0.0, top))
+        axes.set_title(title)
+        axes.label_outer()
+    (IMAGES / "symmetry.png").write_bytes(png(figure, dpi=100))
+    map_ = plane_patterson(plane)
+    (IMAGES / "patterson.png").write_bytes(png(map_.figure(reach=60), dpi=90))
+
+
 def main() -> None:
     IMAGES.mkdir(exist_ok=True)
     tris_amide()
     gallery()
+    symmetry()
 
 
 if __name__ == "__main__":
