@@ -39,7 +39,9 @@ def spoilt_plane() -> ReciprocalPlane:
 
 def layers() -> None:
     plane = spoilt_plane()
-    masked = masking.mask_beam_stop(plane)
+    masked = masking.mask_beam_stop(plane, 0.7)
+    holder = [(123, 127), (132, 127), (132, 257), (123, 257)]
+    masked = masking.mask_polygons(masked, [holder], reason="holder")
     masked = masking.mask_bragg(masked)
     masked = masking.mask_hot_pixels(masked)
     masked = masking.mask_rings(masked)

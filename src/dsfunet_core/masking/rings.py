@@ -22,8 +22,8 @@ __all__ = ["Ring", "find_rings", "mask_rings"]
 #: Widths of the window in which the profile without rings is looked for, in ring widths.
 _BASE = 4
 #: Sectors of azimuth that a ring is looked for in, the fraction of those seen that must show
-#: it, and how many must be seen.
-_SECTORS, _MOST, _SEEN = 12, 0.7, 6
+#: it, how many must be seen, and their lower quartile over their median.
+_SECTORS, _MOST, _SEEN, _EVEN = 12, 0.8, 6, 0.4
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,8 @@ def find_rings(
     -----
     The median over |Q| bins of a pixel is taken in twelve sectors of azimuth each; from it
     goes the median of the bins around, over four ring widths. A ring is where this excess
-    is significant over all sectors, and positive in seven of ten: diffuse scattering and
-    Bragg peaks are bright at some azimuths only.
+    is significant over all sectors, positive in eight of ten, and even: diffuse scattering
+    and Bragg peaks are bright at some azimuths only.
     """
     for name, value in (("width", width), ("threshold", threshold)):
         if not (np.isfinite(value) and value > 0):
@@ -121,8 +121,23 @@ def find_rings(
     mean = np.where(seen, excess, 0).sum(axis=0) / np.maximum(n, 1)
     spread = np.where(seen, sigma, 0).sum(axis=0) / np.maximum(n, 1) ** 1.5
     up = ((excess > 0) & seen).sum(axis=0)
-    ring = (n >= _SEEN) & (mean > threshold * spread) & (up >= _MOST * n)
+    quartile, middle = _quantiles(np.where(seen, excess, np.nan), n > 0)
+    ring = (
+        (quartile > _EVEN * middle)
+        & (n >= _SEEN)
+        & (mean > threshold * spread)
+        & (up >= _MOST * n)
+    )
     return _runs(ring, bins.centres, bins.step, width)
+
+
+def _quantiles(
+    excess: NDArray[np.float64], some: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Lower quartile and median over the sectors; 0 where none is seen."""
+    out = np.zeros((2, excess.shape[1]))
+    out[:, some] = np.nanquantile(excess[:, some], [0.25, 0.5], axis=0)
+    return out[0], out[1]
 
 
 def _sector_medians(

@@ -20,7 +20,7 @@ __all__ = ["mask_beam_stop", "mask_gaps"]
 #: Percentile of a ring that stands for dark pixels out of the shadow.
 _LIT = 25.0
 #: Intensity around a gap, over the mean of the plane, that it must have at least.
-_LIT_GAP = 0.3
+_LIT_GAP = 0.5
 #: Touching zeros that may be a gap, and the square whose mean tells what they should be.
 _LARGE, _AROUND = 5, 9
 #: Narrowest gap of zeros in pixels, and counts a pixel below which it must be wider.
@@ -59,7 +59,8 @@ def mask_beam_stop(
     -----
     Dark at |Q| is the first quartile of the ring, or, where rings further out are brighter,
     theirs: the shadow covers the inner rings whole. A form factor that vanishes towards
-    Q = 0 looks like a shadow; give the radius then.
+    Q = 0 looks like a shadow, and a narrow holder across bright scattering may be found in
+    part: give the radius then, and a polygon for the holder.
     """
     if not 0 < fraction < 1:
         raise ParameterError(f"fraction = {fraction}; between 0 and 1 was expected.")
@@ -75,7 +76,13 @@ def mask_beam_stop(
 
 
 def _shadow(plane: ReciprocalPlane, fraction: float) -> NDArray[np.bool_]:
-    from scipy.ndimage import binary_dilation, binary_opening, label
+    from scipy.ndimage import (
+        binary_closing,
+        binary_dilation,
+        binary_fill_holes,
+        binary_opening,
+        label,
+    )
 
     q = plane.q_norm()
     nothing = np.zeros(plane.shape, dtype=bool)
@@ -100,8 +107,9 @@ def _shadow(plane: ReciprocalPlane, fraction: float) -> NDArray[np.bool_]:
     numbers = numbers[numbers > 0]
     if not numbers.size:
         return nothing
-    # The edge of a shadow is half-lit.
-    return binary_dilation(np.isin(labels, numbers) & dark, iterations=2)
+    # Peaks shine through a shadow, and its edge is half-lit.
+    whole = binary_closing(np.pad(np.isin(labels, numbers), 4), np.ones((7, 7)))[4:-4, 4:-4]
+    return binary_dilation(binary_fill_holes(whole), iterations=2)
 
 
 def mask_gaps(
