@@ -33,9 +33,20 @@ def get_reader(path: str | list[str]) -> Callable[..., list[LayerData]] | None:
             path = path[0]
         if not Path(path).is_file():
             return None
-        from dsfunet_core.io import meerkat, numpy, results, yell
+        from dsfunet_core.io import (
+            chess,
+            mantid,
+            meerkat,
+            nexus,
+            numpy,
+            nxrefine,
+            results,
+            yell,
+        )
 
-        claimed = any(module.recognises(Path(path), None) for module in (meerkat, yell, numpy))
+        # Pictures are left to napari's own readers: few of them are scattering.
+        formats = (meerkat, mantid, nxrefine, chess, nexus, yell, numpy)
+        claimed = any(module.recognises(Path(path), None) for module in formats)
         return read_file if claimed or results.recognises(Path(path)) else None
     except Exception:  # whatever a damaged file raises, it is not ours to open
         return None

@@ -12,6 +12,7 @@ from napari.components import ViewerModel
 
 from dsfunet_core import ReciprocalPlane, ReciprocalVolume, factorize, sample, save_result
 from dsfunet_core.errors import FileFormatError
+from dsfunet_core.io import write
 from dsfunet_core.io.meerkat import write_meerkat
 from dsfunet_core.io.numpy import write_npz
 from napari_dsfunet.layers import core_object, script_of
@@ -36,6 +37,16 @@ def test_claims_reconstructions_by_content(
     assert get_reader(str(renamed)) is read_file
     write_npz(tmp_path / "plane.npz", small_plane)
     assert get_reader(str(tmp_path / "plane.npz")) is read_file
+
+
+def test_nexus_opens_where_it_lies(tmp_path: Path, triclinic: ReciprocalVolume) -> None:
+    path = tmp_path / "volume.nxs"
+    write(path, triclinic)
+    assert get_reader(str(path)) is read_file
+    ((data, options, _),) = read_file(str(path))
+    volume = options["metadata"]["dsfunet"]["object"]
+    np.testing.assert_allclose(volume.steps, triclinic.steps)
+    np.testing.assert_allclose(np.asarray(data).T, np.asarray(triclinic.intensity[...]))
 
 
 @pytest.mark.parametrize("content", [b"", b"\x89HDF\r\n\x1a\n", b"II*\x00tiff", b"\x93NUM"])
