@@ -39,8 +39,8 @@ def spoilt_plane() -> ReciprocalPlane:
 
 def layers() -> None:
     plane = spoilt_plane()
-    masked = masking.mask_beam_stop(plane, 0.7)
-    holder = [(123, 127), (132, 127), (132, 257), (123, 257)]
+    masked = masking.mask_beam_stop(plane, float(plane.q_norm()[128, 143]))
+    holder = [(127, 123), (127, 132), (257, 132), (257, 123)]
     masked = masking.mask_polygons(masked, [holder], reason="holder")
     masked = masking.mask_bragg(masked)
     masked = masking.mask_hot_pixels(masked)
