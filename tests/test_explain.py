@@ -71,11 +71,13 @@ def test_where_uncertainties_come_from(kind):
 
 def test_masked_bragg_peaks_and_background_are_told():
     result = result_with({})
-    step = {"step": "mask_bragg", "radius": 0.07, "centring": "P"}
-    plane = result.plane.replace(provenance={"processing": [step]})
+    keep = np.ones(result.plane.shape, bool)
+    keep[3:6, 4:9] = False
+    plane = result.plane.masked(keep, "bragg")
+    lost = int((result.plane.valid & ~keep).sum())
     background = np.full(plane.shape, plane.intensity.mean() / 4)
     choices = explained(result_with({}, plane=plane, background=background))
-    assert "0.07 Å⁻¹" in choices["pixels"].why
+    assert f"bragg {lost}" in choices["pixels"].why
     assert choices["background"].value == "25.0% of the intensity"
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dsfunet_core.mask_layers import NEVER_MEASURED
+
 if TYPE_CHECKING:
     from dsfunet_core.factorization.result import Factorization
 
@@ -77,18 +79,12 @@ def explain_choices(result: Factorization) -> list[Choice]:
 
 def _mask(result: Factorization) -> Choice:
     valid = result.plane.valid
-    steps = [
-        step
-        for step in result.plane.provenance.get("processing", [])
-        if isinstance(step, dict) and step.get("step") == "mask_bragg"
-    ]
     why = "Pixels that were never measured carry no weight; nothing is interpolated there."
-    if steps:
-        radius = steps[-1].get("radius", float("nan"))
-        why += (
-            f" Spheres of {radius:g} Å⁻¹ around the Bragg positions were masked too, because "
-            "Bragg scattering is no part of the model."
-        )
+    out = {reason: n for reason, n in result.plane.pixels_out().items() if n}
+    out.pop(NEVER_MEASURED, None)
+    if out:
+        listed = ", ".join(f"{reason} {n:,}" for reason, n in out.items())
+        why += f" Masked besides, because they are no diffuse scattering: {listed}."
     return Choice("pixels", f"{int(valid.sum()):,} of {valid.size:,}", why)
 
 

@@ -136,10 +136,10 @@ def unexplained(
     kept = seen > block**2 / 2
     observed = means(intensity)[kept] / seen[kept]
     calculated = means(product)[kept] / seen[kept]
-    spread = ((observed - observed.mean()) ** 2).sum() if kept.any() else 0.0
+    spread = float(((observed - observed.mean()) ** 2).sum()) if kept.any() else 0.0
     if not spread > 0:
         return float("nan")
-    scale = (observed @ calculated) / max(calculated @ calculated, 1e-300)
+    scale = float(observed @ calculated) / max(float(calculated @ calculated), 1e-300)
     return float(((observed - scale * calculated) ** 2).sum() / spread)
 
 

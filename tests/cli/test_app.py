@@ -13,7 +13,8 @@ import dsfunet_core
 from dsfunet_core.cli import app
 from dsfunet_core.cli.console import to_plain
 
-COMMANDS = ("info", "slice", "factorize", "fit-sro", "report", "evaluate", "demo")
+COMMANDS = ("info", "slice", "convert", "symmetrize", "mask", "pdf", "factorize", "fit-sro")
+COMMANDS += ("scan", "refine", "report", "evaluate", "simulate", "train", "demo", "reproduce")
 RUN = "import sys; from dsfunet_core.cli import app; sys.argv[0] = 'dsfunet'; app()"
 
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from dsfunet_core.plane import ReciprocalPlane, ReciprocalVolume
     from dsfunet_core.sections import Section
 
-__all__ = ["arrays", "place", "read", "recognises", "write"]
+__all__ = ["arrays", "place", "read", "write"]
 
 #: Asked in this order; the more particular layout comes first.
 _FORMATS = (meerkat, mantid, nxrefine, chess, nexus, yell, numpy, tiff, images)
@@ -103,20 +103,3 @@ def read(
         "Mantid, NeXus) nor NumPy (.npy, .npz), TIFF or a detector image that fabio knows "
         "(.img, .cbf, .edf). If it should be one of these, it is damaged: copy it again."
     )
-
-
-def recognises(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is in one of the formats that :func:`read` knows by their content.
-
-    Parameters
-    ----------
-    path : path-like
-        The file.
-
-    Raises
-    ------
-    FileFormatError
-        If it is missing, or damaged where its format is told.
-    """
-    found = existing_file(path)
-    return any(module.recognises(found, None) for module in _FORMATS)

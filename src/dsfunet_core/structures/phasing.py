@@ -200,7 +200,7 @@ def _solve(
     known = target[:, : half.shape[1]]
     shape = target.shape
     support = circle
-    density = (circle * rng.random(shape)).astype(np.float32)
+    density: NDArray[np.floating] = (circle * rng.random(shape)).astype(np.float32)
 
     def measured(image: NDArray) -> NDArray:
         spectrum = fft.rfft2(image)
