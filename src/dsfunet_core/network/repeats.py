@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["find_lattice"]
 
 #: Points that are looked for, multiples of the first and its sums with the others.
-POINTS, MULTIPLES, SIDES = 4, 8, 2
-#: Rounds in which the first is improved.
-REFINEMENTS = 2
+POINTS, MULTIPLES, SIDES = 4, 6, 2
+#: Rounds in which the first is improved; a second one helps little.
+REFINEMENTS = 1
 #: Nearer to zero [cycles across the plane] there is only what the form factor leaves.
 NEAREST = 2.5
 #: Radius [cycles] within which a point belongs to a lattice.
