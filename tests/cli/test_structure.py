@@ -72,11 +72,34 @@ def test_refinement_against_the_counts_and_its_coordinates(dsfunet_json, hk1, tm
     np.testing.assert_allclose(refined.positions, turned.atoms.positions, atol=0.03)
 
 
+def test_other_moves_than_torsions(dsfunet_json, hk1):
+    methyls = "C5,C6,C7,H5A,H5B,H5C,H6A,H6B,H6C,H7A,H7B,H7C"
+    model = tris_amide_model()
+    axis = model.atoms.positions[model.atom("C4")] - model.atoms.positions[model.atom("N")]
+    direction = ",".join(f"{x:.5f}" for x in axis)
+    found = dsfunet_json(
+        "refine", hk1, "--structure", "tris-amide", "--bond", "N,C4", "--start", "5,0",
+        "--move", "shift all 0,0,1", "--no-contacts",
+    )  # fmt: skip
+    shift = found["values"]["shift all 0,0,1"]
+    assert abs(shift) < 4 * found["sigma"]["shift all 0,0,1"] < 0.2
+    # About an axis through the middle of the group that is nearly that of the torsion.
+    scanned = dsfunet_json(
+        "scan", hk1, "--structure", "tris-amide", "--step", "5",
+        "--move", f"rotate {methyls} {direction}",
+    )  # fmt: skip
+    assert scanned["minima"][0]["value"] == pytest.approx(TRUE, abs=3)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
         (["--bond", "N"], "two labels"),
         (["--bond", "N,C99"], "no atom is called 'C99'"),
+        ([], "nothing is to move"),
+        (["--move", "wobble C5"], "is not understood"),
+        (["--move", "shift C5 0,0"], "three components"),
+        (["--move", "shift C5 0,0,1", "--bond", "N,C4"], "not both"),
         (["--bond", "N,C4", "--range", "10", "5"], "three rising"),
         (["--bond", "N,C4", "--against", "luck"], "form-factor or scattering"),
         (["--bond", "N,C4", "--q-range", "50", "60"], "no measured pixel"),

@@ -20,7 +20,6 @@ from dsfunet_core.errors import ParameterError
 if TYPE_CHECKING:
     from dsfunet_core.structures.compare import Target
     from dsfunet_core.structures.model import DisorderModel
-    from dsfunet_core.structures.moves import Rotation
     from dsfunet_core.structures.scan import Scan
 
 __all__ = ["refine", "scan"]
@@ -54,10 +53,9 @@ RangeOption = Annotated[
 DampingOption = Annotated[
     float | None, typer.Option("--debye-waller", help="D_w in Å² to hold; refined otherwise.")
 ]
-TurningOption = Annotated[
-    str | None,
-    typer.Option("--turning", help="Labels of the atoms that turn, C5,C6,…; else by bonds."),
-]
+_MOVE_HELP = (
+    "Instead of a torsion: 'rotate C5,C6 0,0,1', 'shift all 1,0,0' (Cartesian), 'occupancy C5'."
+)
 
 
 def _target(file: Path, against: str, q_range: tuple[float, float] | None) -> Target:
@@ -74,31 +72,48 @@ def _target(file: Path, against: str, q_range: tuple[float, float] | None) -> Ta
     return makers[against](result, q_range=q_range or (0.0, float("inf")))
 
 
-def _torsion(model: DisorderModel, bond: str, turning: str | None = None) -> Rotation:
-    from dsfunet_core.structures.moves import torsion
+def _model(
+    target: Target,
+    structure: str,
+    b: Path | None,
+    b_from_a: str | None,
+    parts: tuple[int, int] | None,
+    image: list[str] | None,
+) -> DisorderModel:
+    from dsfunet_core.structures.files import read_model
 
-    ends = [label.strip() for label in bond.split(",")]
-    if len(ends) != 2:
-        raise ParameterError(f"--bond {bond!r}: two labels were expected, such as N,C4.")
-    group = None if turning is None else [label.strip() for label in turning.split(",")]
-    return torsion(model, (ends[0], ends[1]), group)
+    cell = target.plane.cell
+    return read_model(
+        structure, b=b, b_from_a=b_from_a, groups=parts, images=image or (), cell=cell
+    )
+
+
+def _moves(model: DisorderModel, bonds: list[str], moves: list[str] | None) -> list[Any]:
+    from dsfunet_core.structures.moves import parse_move
+
+    made = [parse_move(model, f"torsion {''.join(bond.split())}") for bond in bonds]
+    made += [parse_move(model, text) for text in moves or []]
+    if not made:
+        raise ParameterError("nothing is to move; give --bond N,C4, or --move.")
+    return made
 
 
 def scan(
     file: FileArgument,
     structure: StructureOption,
     bond: Annotated[
-        str, typer.Option(help="Labels of the axis, N,C4: what hangs on the second turns.")
-    ],
+        str | None,
+        typer.Option(help="Labels of the axis, N,C4: what hangs on the second turns."),
+    ] = None,
+    move: Annotated[str | None, typer.Option(help=_MOVE_HELP)] = None,
     b: BOption = None,
     b_from_a: BFromAOption = None,
     parts: GroupsOption = None,
     image: ImageOption = None,
-    turning: TurningOption = None,
     span: Annotated[
-        tuple[float, float], typer.Option("--range", help="First and last angle, °.")
+        tuple[float, float], typer.Option("--range", help="First and last value, ° or Å.")
     ] = (-60.0, 60.0),
-    step: Annotated[float, typer.Option(help="Between angles, °.")] = 1.0,
+    step: Annotated[float, typer.Option(help="Between values, ° or Å.")] = 1.0,
     against: AgainstOption = "form-factor",
     q_range: RangeOption = None,
     debye_waller: DampingOption = None,
@@ -107,7 +122,7 @@ def scan(
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Turn a group of a structure and compare its form factor with a measured one.
+    """Move a group of a structure and compare its form factor with a measured one.
 
     [dim]Example:[/]
 
@@ -115,25 +130,23 @@ def scan(
     """
     import numpy as np
 
-    from dsfunet_core.structures.files import read_model
     from dsfunet_core.structures.scan import scan as run
 
     for path in (csv, figure):
         check_writable(path, overwrite)
     if not step > 0 or not span[1] - span[0] >= 2 * step:
         raise ParameterError(
-            f"--range {span[0]:g} {span[1]:g} in steps of {step:g}°: at least three rising "
-            "angles were expected."
+            f"--range {span[0]:g} {span[1]:g} in steps of {step:g}: at least three rising "
+            "values were expected."
         )
     target = _target(file, against, q_range)
-    model = read_model(
-        structure, b=b, b_from_a=b_from_a, groups=parts, images=image or (),
-        cell=target.plane.cell,
-    )  # fmt: skip
-    move = _torsion(model, bond, turning)
+    model = _model(target, structure, b, b_from_a, parts, image)
+    if bond is not None and move is not None:
+        raise ParameterError("give --bond or --move, but not both: one thing is scanned.")
+    (turn,) = _moves(model, [bond] if bond else [], [move] if move else [])
     values = np.arange(span[0], span[1] + step / 2, step)
     with progress("scanning") as callback:
-        found = run(target, model, move, values, debye_waller=debye_waller, callback=callback)
+        found = run(target, model, turn, values, debye_waller=debye_waller, callback=callback)
     if csv is not None:
         _write_csv(csv, found, overwrite)
     if figure is not None:
@@ -141,13 +154,13 @@ def scan(
     if json:
         print_json(_scan_as_dict(found))
         return
-    names = ", ".join(model.labels[i] for i in move.atoms)
-    say(f"{move.name}: {names} turn; {len(values)} angles against {against}.")
+    names = ", ".join(model.labels[i] for i in turn.atoms)
+    say(f"{turn.name}: {names} move; {len(values)} values against {against}.")
     if not found.minima:
         say("No minimum inside the range; widen it with --range.")
     for minimum in found.minima:
         say(
-            f"  minimum at {minimum.value:8.2f} ± {minimum.sigma:.2f}°   "
+            f"  minimum at {minimum.value:8.2f} ± {minimum.sigma:.2f} {turn.unit}   "
             f"MSE {minimum.mse:.5f}   D_w {minimum.debye_waller:.4f} Å²"
         )
     say(
@@ -193,14 +206,16 @@ def refine(
     file: FileArgument,
     structure: StructureOption,
     bond: Annotated[
-        list[str], typer.Option(help="Labels of a torsion's axis, N,C4; repeatable.")
-    ],
+        list[str] | None,
+        typer.Option(help="Labels of a torsion's axis, N,C4; repeatable."),
+    ] = None,
+    move: Annotated[list[str] | None, typer.Option(help=_MOVE_HELP + " Repeatable.")] = None,
     b: BOption = None,
     b_from_a: BFromAOption = None,
     parts: GroupsOption = None,
     image: ImageOption = None,
     start: Annotated[
-        str | None, typer.Option(help="Angles to begin with, °: 10,-5; the file's otherwise.")
+        str | None, typer.Option(help="Values to begin with, ° or Å: 10,-5; 0 otherwise.")
     ] = None,
     against: AgainstOption = "scattering",
     q_range: RangeOption = None,
@@ -214,22 +229,19 @@ def refine(
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Refine torsions of a structure by least squares, with standard uncertainties.
+    """Refine torsions, rotations, shifts and occupancies by least squares, with uncertainties.
 
     [dim]Example:[/]
 
     [cyan]dsfunet refine hk1.h5 --structure tris-amide --bond N,C4 --xyz refined.xyz[/]
     """
-    from dsfunet_core.structures.files import read_model, write_xyz
+    from dsfunet_core.structures.files import write_xyz
     from dsfunet_core.structures.refine import refine_structure
 
     check_writable(xyz, overwrite)
     target = _target(file, against, q_range)
-    model = read_model(
-        structure, b=b, b_from_a=b_from_a, groups=parts, images=image or (),
-        cell=target.plane.cell,
-    )  # fmt: skip
-    moves = [_torsion(model, ends) for ends in bond]
+    model = _model(target, structure, b, b_from_a, parts, image)
+    moves = _moves(model, bond or [], move)
     try:
         first = None if start is None else [float(word) for word in start.split(",")]
     except ValueError as error:
@@ -256,8 +268,8 @@ def refine(
             }
         )
         return
-    for move, value, sigma in zip(moves, found.values, found.sigma, strict=True):
-        say(f"{move.name:24s} {value:9.3f} ± {sigma:.3f} {move.unit}")
+    for one, value, sigma in zip(moves, found.values, found.sigma, strict=True):
+        say(f"{one.name:24s} {value:9.3f} ± {sigma:.3f} {one.unit}")
     say(f"{'D_w':24s} {fit.debye_waller:9.4f} ± {fit.debye_waller_sigma:.4f} Å²")
     ended = "converged" if found.converged else "NOT converged"
     say(

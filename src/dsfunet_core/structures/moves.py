@@ -24,7 +24,16 @@ if TYPE_CHECKING:
     from dsfunet_core.simulate.molecules import Molecule
     from dsfunet_core.structures.model import DisorderModel
 
-__all__ = ["Move", "Occupancy", "Rotation", "Shift", "bonds", "displaced", "torsion"]
+__all__ = [
+    "Move",
+    "Occupancy",
+    "Rotation",
+    "Shift",
+    "bonds",
+    "displaced",
+    "parse_move",
+    "torsion",
+]
 
 
 class Move(Protocol):
@@ -221,6 +230,52 @@ def torsion(
     if not len(chosen):
         raise ParameterError(f"nothing hangs on {bond[1]} that could turn about {bond}.")
     return Rotation(chosen, ends=(first, second), name=f"torsion {bond[0]}–{bond[1]}")
+
+
+def parse_move(model: DisorderModel, text: str) -> Rotation | Shift | Occupancy:
+    """Move from a line of text.
+
+    Parameters
+    ----------
+    model : DisorderModel
+        With the atoms that are named.
+    text : str
+        ``torsion N,C4``, ``rotate C5,C6,C7 0,0,1`` (about an axis through their centre),
+        ``shift all 1,0,0`` or ``occupancy C5,C6``. Directions are Cartesian; ``all`` stands
+        for all atoms.
+
+    Raises
+    ------
+    ParameterError
+        If the text says something else, or an atom is not there.
+    """
+    kind, *rest = text.split()
+    expected = {"torsion": 1, "rotate": 2, "shift": 2, "occupancy": 1}
+    if expected.get(kind) != len(rest):
+        raise ParameterError(
+            f"move {text!r} is not understood; write 'torsion N,C4', 'rotate C5,C6 0,0,1', "
+            "'shift all 1,0,0' or 'occupancy C5,C6'."
+        )
+    labels = [label for label in rest[0].split(",") if label]
+    if kind == "torsion":
+        if len(labels) != 2:
+            raise ParameterError(f"move {text!r}: two labels were expected, such as N,C4.")
+        return torsion(model, (labels[0], labels[1]))
+    chosen = np.arange(len(model.labels))
+    if labels != ["all"]:
+        chosen = np.array([model.atom(label) for label in labels], dtype=np.intp)
+    if kind == "occupancy":
+        return Occupancy(chosen, name=text)
+    try:
+        direction = np.array([float(x) for x in rest[1].split(",")])
+    except ValueError as error:
+        raise ParameterError(
+            f"move {text!r}: {rest[1]!r} is no direction ({error})."
+        ) from error
+    if direction.shape != (3,):
+        raise ParameterError(f"move {text!r}: a direction has three components, 0,0,1.")
+    maker = Rotation if kind == "rotate" else Shift
+    return maker(chosen, direction=direction, name=text)
 
 
 def _hanging(model: DisorderModel, first: int, second: int) -> NDArray[np.intp]:
