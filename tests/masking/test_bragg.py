@@ -8,7 +8,7 @@ import gemmi
 import numpy as np
 import pytest
 
-from dsfunet_core import ReciprocalPlane, mask_bragg
+from dsfunet_core import ReciprocalPlane, mask_bragg, read, sample
 from dsfunet_core.errors import GeometryError, ParameterError
 from dsfunet_core.lattice import q_matrix
 
@@ -113,3 +113,10 @@ def test_parameters_are_checked() -> None:
         mask_bragg(plane, 0.1, centring="R")
     with pytest.raises(GeometryError, match="no unit cell"):
         mask_bragg(ReciprocalPlane(np.ones((3, 3)), np.ones((3, 3), bool)), 0.1)
+
+
+def test_a_plane_without_bragg_peaks_stays_whole():
+    """The sample has none: diffuse maxima between and at lattice points are not touched."""
+    plane = read(sample("tris-amide-hk1")).section("hk1")
+    masked = mask_bragg(plane)
+    assert (plane.valid & ~masked.valid).sum() < 0.002 * plane.valid.sum()

@@ -95,6 +95,10 @@ def grown_peaks(
 
     Notes
     -----
+    Without a single peak that is clearly none of the diffuse scattering nothing is masked:
+    maxima of the order look like weak peaks, and a plane without Bragg peaks must stay
+    whole. Weak remnants need a radius by hand.
+
     Where one position in ten or more holds a peak that is clearly none of the diffuse
     scattering, the others are masked too, as far as the largest peak reaches that can hide
     in the noise there. Left in, such peaks would bias the order most of all: in their cells
@@ -122,7 +126,8 @@ def grown_peaks(
     windows = cut_windows(plane, centres, to_circle, reach)
     own, total = gaussians(windows, _only(fit, fit.amplitude > SEEN * fit.sigma), plane.shape)
     windows = windows.without(total - own)
-    sharp = _sharp(fit)
+    typical = float(np.mean(plane.intensity[plane.valid]))
+    sharp = _sharp(fit, typical)
     usual = common = limit = UNTOLD * pixel
     if sharp.any():
         usual, common, limit = np.quantile(fit.width[sharp], QUANTILES).tolist()
@@ -138,11 +143,15 @@ def grown_peaks(
         widths,
         None if shape is None else windows.of(shape),
     )
-    fit = replace(fit, width=np.where(_sharp(fit), fit.width, np.minimum(fit.width, common)))
+    sharp = _sharp(fit, typical)
+    if not sharp.any():
+        # Maxima of the order, for all that can be told.
+        return GrownPeaks(centres, np.zeros(n), fit.amplitude, fit.sigma, fit.width)
+    fit = replace(fit, width=np.where(sharp, fit.width, np.minimum(fit.width, common)))
     seen = fit.amplitude > SEEN * fit.sigma
-    amplitude, width = _with_faint(fit, seen, usual)
+    amplitude, width = _with_faint(fit, seen, sharp, usual)
     radius = _gaussian_radius(replace(fit, amplitude=amplitude, width=width), pixel)
-    radius = _grown(windows, fit, radius, _sharp(fit), pixel)
+    radius = _grown(windows, fit, radius, sharp, pixel)
     if seen.any():
         # Peaks at the edge of what was measured are too little seen to be fitted.
         unknown = ~np.isfinite(fit.sigma)
@@ -150,9 +159,13 @@ def grown_peaks(
     return GrownPeaks(centres, radius, fit.amplitude, fit.sigma, width)
 
 
-def _sharp(fit: PeakFits) -> NDArray[np.bool_]:
-    """Peaks that are too high above the background to be diffuse."""
-    level = np.median(fit.background, axis=1)
+def _sharp(fit: PeakFits, typical: float) -> NDArray[np.bool_]:
+    """Peaks that are too high above the background to be diffuse.
+
+    Where a form factor vanishes, so does the background; it counts as half the mean of the
+    plane at least, lest every weak maximum there is sharp.
+    """
+    level = np.maximum(np.median(fit.background, axis=1), typical / 2)
     return (fit.amplitude > STRONG * fit.sigma) & (fit.amplitude > SHARP * level)
 
 
@@ -179,12 +192,12 @@ def _only(fit: PeakFits, which: NDArray[np.bool_]) -> PeakFits:
 
 
 def _with_faint(
-    fit: PeakFits, seen: NDArray[np.bool_], usual: float
+    fit: PeakFits, seen: NDArray[np.bool_], sharp: NDArray[np.bool_], usual: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Amplitudes and widths; of peaks not seen the most that they can be, or 0."""
     amplitude, width = np.where(seen, fit.amplitude, 0.0), fit.width
     fitted = np.isfinite(fit.sigma)
-    if fitted.any() and _sharp(fit)[fitted].mean() > COMMON:
+    if fitted.any() and sharp[fitted].mean() > COMMON:
         faint = ~seen & fitted
         most = np.maximum(fit.amplitude, 0) + FAINT * np.where(faint, fit.sigma, 0)
         amplitude = np.where(faint, most, amplitude)
