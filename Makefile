@@ -51,7 +51,7 @@ bench: $(READY)
 
 clean:
 	rm -rf $(VENV) build dist demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	rm -f src/napari_dsfunet/napari.yaml
+	rm -rf src/napari_dsfunet/napari.yaml src/napari_dsfunet/docs
 
 # Each step leaves a stamp in the environment; the next run skips it.
 

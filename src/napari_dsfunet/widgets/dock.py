@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
@@ -20,11 +21,16 @@ from qtpy.QtWidgets import (
 )
 
 from dsfunet_core.errors import CancelledError, DsfunetError, ParameterError
+from napari_dsfunet.forms import from_stored
 from napari_dsfunet.view import follow
 from napari_dsfunet.widgets.form_widget import FormWidget
+from napari_dsfunet.widgets.layer_choice import LayerChoice
+from napari_dsfunet.widgets.manual import Manual
 from napari_dsfunet.workers import Compute, CoreWorker
 
 if TYPE_CHECKING:
+    from napari.layers import Layer
+
     from napari_dsfunet.forms import Form
 
 __all__ = ["Dock", "python_text"]
@@ -68,6 +74,11 @@ class Dock(QWidget):
         Text of the button.
     """
 
+    #: Name under Plugins > Diffuse Scattering.
+    title: ClassVar[str]
+    #: Page of the manual, without suffix.
+    page: ClassVar[str]
+
     def __init__(self, viewer: Any, kind: type[Form], intro: str, run_text: str) -> None:
         super().__init__()
         # napari hands docks a proxy, behind which layers lose their identity.
@@ -75,6 +86,7 @@ class Dock(QWidget):
         self.run_text = run_text
         self.worker: CoreWorker | None = None
         self._apply: Callable[[Any], str] | None = None
+        self._choices: dict[str, LayerChoice] = {}
         follow(viewer)
 
         inside = QWidget()
@@ -85,15 +97,20 @@ class Dock(QWidget):
         self.run_button = QPushButton(run_text)
         self.copy_button = QPushButton("Copy as Python")
         self.reset_button = QPushButton("Reset")
+        self.help_button = QPushButton("?")
         self.copy_button.setToolTip("Put a script that does the same on the clipboard.")
         self.reset_button.setToolTip("Fill in the defaults.")
+        self.help_button.setToolTip("Show the page of the manual.")
+        self.help_button.setFixedWidth(28)
         self.run_button.clicked.connect(self.run_or_cancel)
         self.copy_button.clicked.connect(self.copy_script)
-        self.reset_button.clicked.connect(self.form.reset)
+        self.reset_button.clicked.connect(self.reset)
+        self.help_button.clicked.connect(self.show_manual)
         buttons = QHBoxLayout()
         buttons.addWidget(self.run_button, 2)
         buttons.addWidget(self.copy_button, 1)
         buttons.addWidget(self.reset_button, 0)
+        buttons.addWidget(self.help_button, 0)
         self.column.addLayout(buttons)
         self.progress = QProgressBar()
         self.progress.setVisible(False)
@@ -112,6 +129,76 @@ class Dock(QWidget):
         outer.addWidget(scroll)
         self.setMinimumWidth(380)
         self.form.restore()
+
+    # For docks to build themselves with.
+
+    def add_layer_choice(self, label: str, accepts: Callable[[Layer], bool]) -> LayerChoice:
+        """Add a box to choose a layer, above the form's fields.
+
+        Parameters
+        ----------
+        label : str
+            What stands beside it.
+        accepts : callable
+            Whether a layer is offered.
+        """
+        choice = LayerChoice(self.viewer, accepts)
+        self.form.lines.insertRow(len(self._choices), label, choice)
+        self._choices[label] = choice
+        return choice
+
+    def add_below(self, *widgets: QWidget, shown: bool = True) -> None:
+        """Add widgets below the text.
+
+        Parameters
+        ----------
+        *widgets : QWidget
+            From top to bottom.
+        shown : bool
+            Whether they are to be seen from the start.
+        """
+        for widget in widgets:
+            self.column.insertWidget(self.column.count() - 1, widget)
+            widget.setVisible(shown)
+
+    # What a session keeps.
+
+    def state(self) -> dict[str, Any]:
+        """What is filled in, in types that JSON knows.
+
+        Returns
+        -------
+        dict
+            ``form``, field by field, and ``layers``, the names of the chosen ones.
+        """
+        chosen = {label: choice.layer() for label, choice in self._choices.items()}
+        return {
+            "form": asdict(self.form.value()),
+            "layers": {label: x.name for label, x in chosen.items() if x is not None},
+        }
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        """Fill in what :meth:`state` returned, as far as it still fits.
+
+        Parameters
+        ----------
+        state : dict
+            From :meth:`state`, perhaps of another version.
+        """
+        self.form.set_value(from_stored(self.form.kind, state.get("form", {})))
+        for label, name in state.get("layers", {}).items():
+            if label in self._choices and name in self.viewer.layers:
+                self._choices[label].choose(self.viewer.layers[name])
+
+    def reset(self) -> None:
+        """Fill in the defaults."""
+        self.form.reset()
+
+    def show_manual(self) -> None:
+        """Show the dock's page of the manual."""
+        manual = Manual(self.page, self)
+        manual.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        manual.show()
 
     # What a dock has to say.
 

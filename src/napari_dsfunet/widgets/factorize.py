@@ -14,7 +14,6 @@ from napari_dsfunet.forms import FactorizeForm, SliceForm
 from napari_dsfunet.layers import core_object, factorization_layers, plane_layer, script_of
 from napari_dsfunet.placing import add_above, side_by_side
 from napari_dsfunet.widgets.dock import Dock
-from napari_dsfunet.widgets.layer_choice import LayerChoice
 from napari_dsfunet.workers import Compute
 
 __all__ = ["Factorize"]
@@ -29,6 +28,9 @@ class Factorize(Dock):
         Where planes and volumes are and results go.
     """
 
+    title = "Factorize"
+    page = "factorization"
+
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(
             napari_viewer,
@@ -36,15 +38,14 @@ class Factorize(Dock):
             "Take a plane apart: measured = form factor × short-range order.",
             "Factorize",
         )
-        self.sources = LayerChoice(
-            self.viewer,
+        self.sources = self.add_layer_choice(
+            "Plane or volume",
             lambda layer: isinstance(core_object(layer), ReciprocalPlane | ReciprocalVolume),
         )
         self.plane_text = QLineEdit(SliceForm().plane)
         self.plane_text.setToolTip("Plane to cut out of a volume: hk1, h0l, hhl, hk0.5, …")
         self.tile = QCheckBox("Show the maps side by side")
         self.tile.setChecked(True)
-        self.form.lines.insertRow(0, "Plane or volume", self.sources)
         self.form.lines.insertRow(1, "Plane of volume", self.plane_text)
         self.form.lines.addRow("", self.tile)
         self.sources.currentIndexChanged.connect(self._source_changed)

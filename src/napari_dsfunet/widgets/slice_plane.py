@@ -11,7 +11,6 @@ from napari_dsfunet.forms import SliceForm
 from napari_dsfunet.layers import core_object, plane_layer, script_of
 from napari_dsfunet.placing import add_above
 from napari_dsfunet.widgets.dock import Dock
-from napari_dsfunet.widgets.layer_choice import LayerChoice
 from napari_dsfunet.workers import Compute
 
 __all__ = ["SlicePlane"]
@@ -26,6 +25,9 @@ class SlicePlane(Dock):
         Where volumes are and planes go.
     """
 
+    title = "Plane"
+    page = "getting-started"
+
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(
             napari_viewer,
@@ -33,10 +35,9 @@ class SlicePlane(Dock):
             "Cut a plane out of a volume. It is drawn at its true angles.",
             "Slice",
         )
-        self.volumes = LayerChoice(
-            self.viewer, lambda layer: isinstance(core_object(layer), ReciprocalVolume)
+        self.volumes = self.add_layer_choice(
+            "Volume", lambda layer: isinstance(core_object(layer), ReciprocalVolume)
         )
-        self.form.lines.insertRow(0, "Volume", self.volumes)
 
     def prepare(self) -> tuple[Compute, Callable[[Any], str]]:
         """Read the form; see :meth:`Dock.prepare`."""

@@ -21,7 +21,6 @@ from napari_dsfunet.forms import SroFitForm
 from napari_dsfunet.layers import core_object, entry, script_of
 from napari_dsfunet.widgets.dock import Dock
 from napari_dsfunet.widgets.fit_canvas import FitCanvas
-from napari_dsfunet.widgets.layer_choice import LayerChoice
 from napari_dsfunet.workers import Compute
 
 __all__ = ["SroFit"]
@@ -39,6 +38,9 @@ class SroFit(Dock):
         Where factorizations are.
     """
 
+    title = "SRO fit"
+    page = "plugin"
+
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(
             napari_viewer,
@@ -47,15 +49,12 @@ class SroFit(Dock):
             "Fit",
         )
         self.fit: SroRefinement | None = None
-        self.results = LayerChoice(self.viewer, _shows_order)
-        self.form.lines.insertRow(0, "Result", self.results)
+        self.results = self.add_layer_choice("Result", _shows_order)
         self.table = _table()
         self.export_button = QPushButton("Export CSV…")
         self.export_button.clicked.connect(self.ask_and_export)
         self.canvas = FitCanvas(self.viewer)
-        for widget in (self.table, self.export_button, self.canvas):
-            self.column.insertWidget(self.column.count() - 1, widget)
-            widget.setVisible(False)
+        self.add_below(self.table, self.export_button, self.canvas, shown=False)
 
     def prepare(self) -> tuple[Compute, Callable[[Any], str]]:
         """Read the form; see :meth:`Dock.prepare`."""
@@ -116,7 +115,7 @@ class SroFit(Dock):
                 self.table.setItem(i, j, QTableWidgetItem(text))
         for widget in (self.table, self.export_button, self.canvas):
             widget.setVisible(True)
-        self.canvas.show_fit(fit)
+        self.canvas.show_content(fit)
         # The foot of the core's table says how good the fit is.
         foot = fit.table().splitlines()[2 + len(fit.orbits) :]
         return f"{len(fit.alpha)} parameters. " + "\n".join(foot)

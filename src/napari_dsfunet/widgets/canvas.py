@@ -1,0 +1,131 @@
+"""What all drawings in docks share: the viewer's theme, and patience while nobody looks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+__all__ = ["Canvas", "theme_style"]
+
+
+class Canvas(QWidget):
+    """Matplotlib drawing, made once it is seen; matplotlib is imported with the first one.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Whose theme the drawing has.
+    height : int
+        Height in pixels of the screen.
+    """
+
+    def __init__(self, viewer: Any, height: int) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self.canvas: Any = None
+        self._content: Any = None
+        self._stale = False
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        self.setMinimumHeight(height)
+        viewer.events.theme.connect(self._themed)
+        self.destroyed.connect(lambda: viewer.events.theme.disconnect(self._themed))
+
+    def paint(self, figure: Any, content: Any) -> None:
+        """Draw into an empty figure.
+
+        Parameters
+        ----------
+        figure : matplotlib.figure.Figure
+            Where.
+        content : object
+            What :meth:`show_content` was given.
+        """
+        raise NotImplementedError
+
+    def show_content(self, content: Any) -> None:
+        """Draw something, as soon as the dock is seen.
+
+        Parameters
+        ----------
+        content : object
+            What to draw; None empties the drawing.
+        """
+        self._content, self._stale = content, True
+        if self.isVisible():
+            self.redraw()
+
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
+        """Draw what came while nobody looked."""
+        super().showEvent(event)
+        if self._stale:
+            self.redraw()
+
+    def redraw(self) -> None:
+        """Draw the content from scratch."""
+        self._stale = False
+        if self.canvas is None:
+            if self._content is None:
+                return
+            self._make()
+        from matplotlib import rc_context
+
+        style = theme_style(self._viewer)
+        figure = self.canvas.figure
+        figure.clear()
+        with rc_context(style):
+            figure.set_facecolor(style["figure.facecolor"])
+            if self._content is not None:
+                self.paint(figure, self._content)
+        self.canvas.draw_idle()
+
+    def _make(self) -> None:
+        from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
+        from matplotlib.figure import Figure
+
+        self.canvas = FigureCanvasQTAgg(Figure(layout="constrained"))
+        layout = self.layout()
+        assert layout is not None
+        layout.addWidget(self.canvas)
+        self.connect_canvas(self.canvas)
+
+    def connect_canvas(self, canvas: Any) -> None:
+        """Connect mouse events of the drawing, once it is there.
+
+        Parameters
+        ----------
+        canvas : matplotlib.backends.backend_qtagg.FigureCanvasQTAgg
+            The drawing.
+        """
+
+    def _themed(self, event: Any = None) -> None:
+        self._stale = True
+        if self.isVisible():
+            self.redraw()
+
+
+def theme_style(viewer: Any) -> Any:
+    """Drawing settings for the viewer's theme.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Whose.
+    """
+    from napari.utils.theme import get_theme
+
+    theme = get_theme(viewer.theme)
+    ground, text = theme.background.as_hex(), theme.text.as_hex()
+    inked = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+    return {
+        "font.size": 8,
+        "axes.titlesize": 8,
+        "figure.titlesize": 8,
+        "legend.fontsize": 8,
+        "figure.facecolor": ground,
+        "axes.facecolor": ground,
+        "legend.facecolor": ground,
+        **dict.fromkeys(inked, text),
+    }
