@@ -11,7 +11,7 @@ from dsfunet_core.errors import GeometryError, ParameterError
 from dsfunet_core.factorization.result import SroCoefficients
 from dsfunet_core.plane_symmetry import column_vectors
 from dsfunet_core.refine import UnitCellMap, project, refine_sro
-from dsfunet_core.refine.sro import coefficient_matrix
+from dsfunet_core.refine.design import coefficient_matrix
 from dsfunet_core.simulate.tris_amide import YELL_ALPHA
 from dsfunet_core.symmetry import orbits, shell_vectors
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.optimize import lsq_linear
@@ -34,7 +35,7 @@ class Solution:
     scale, scale_sigma : float
         k and its standard uncertainty.
     at_bound : ndarray of bool, shape (n,)
-        True where α was held at −1 or 1.
+        True where α was held at a bound.
     chi2 : float
         Sum of squared residuals; NaN where the data came without variances.
     dof : float
@@ -85,8 +86,9 @@ def solve(
     *,
     freedom: float,
     variances_known: bool,
-    bounds: bool,
     scale: bool,
+    bounds: NDArray[np.float64] | None = None,
+    fixed: Mapping[int, float] | None = None,
     exactly: NDArray[np.float64] | None = None,
     precision: float = 1.0,
 ) -> Solution:
@@ -102,10 +104,12 @@ def solve(
         Degrees of freedom if every parameter is free.
     variances_known : bool
         Whether the unit of variance is known. If not, it is taken from the residuals.
-    bounds : bool
-        Keep −1 ≤ α ≤ 1.
     scale : bool
         Refine k; 1 without.
+    bounds : ndarray, shape (n, 2), optional
+        Lowest and highest allowed α.
+    fixed : mapping of int to float, optional
+        Index → α of what is not refined.
     exactly : ndarray, shape (1 + n,), optional
         Row x for which k·x·(1, α) = 1 must hold.
     precision : float
@@ -126,11 +130,21 @@ def solve(
         heavy = _EXACT * precision
         data = np.append(data, heavy)
         design = np.vstack([design, heavy * exactly])
+    if fixed:
+        return _with_fixed(
+            data,
+            design,
+            fixed,
+            bounds,
+            freedom=freedom,
+            variances_known=variances_known,
+            scale=scale,
+        )
     n = design.shape[1] - 1
-    k, alpha = _estimate(data, design, np.zeros(n), scale)
+    k, alpha = _estimate(data, design, scale)
     at_bound = np.zeros(n, dtype=bool)
-    if bounds and np.abs(alpha).max(initial=0) > 1:
-        k, alpha, at_bound = _bounded(data, design, k, np.clip(alpha, -1, 1), scale)
+    if bounds is not None and np.any((alpha < bounds[:, 0]) | (alpha > bounds[:, 1])):
+        k, alpha, at_bound = _bounded(data, design, k, bounds, scale)
     residual = data - k * (design @ np.append(1.0, alpha))
     chi2 = float(residual @ residual)
     freedom = freedom + int(at_bound.sum())
@@ -143,9 +157,37 @@ def solve(
     )
 
 
+def _with_fixed(
+    data: NDArray[np.float64],
+    design: NDArray[np.float64],
+    fixed: Mapping[int, float],
+    bounds: NDArray[np.float64] | None,
+    **options: Any,
+) -> Solution:
+    """Solve for the others: what is fixed belongs to the column of α_000."""
+    n = design.shape[1] - 1
+    held = np.array(sorted(fixed), dtype=int)
+    free = np.setdiff1d(np.arange(n), held)
+    values = np.array([fixed[i] for i in held])
+    constant = design[:, 0] + design[:, 1 + held] @ values
+    some = solve(
+        data,
+        np.column_stack([constant, design[:, 1 + free]]),
+        bounds=None if bounds is None else bounds[free],
+        **options,
+    )
+    alpha, at_bound, covariance = np.empty(n), np.zeros(n, bool), np.zeros((n, n))
+    alpha[held], alpha[free] = values, some.alpha
+    at_bound[free] = some.at_bound
+    covariance[np.ix_(free, free)] = some.covariance
+    return replace(some, alpha=alpha, covariance=covariance, at_bound=at_bound)
+
+
 def _least_squares(
     design: NDArray[np.float64], data: NDArray[np.float64]
 ) -> NDArray[np.float64]:
+    if not design.shape[1]:
+        return np.zeros(0)
     norms = np.linalg.norm(design, axis=0)
     orthogonal, triangle = np.linalg.qr(design / np.where(norms > 0, norms, 1))
     singular = np.linalg.svd(triangle, compute_uv=False)
@@ -159,10 +201,7 @@ def _least_squares(
 
 
 def _estimate(
-    data: NDArray[np.float64],
-    design: NDArray[np.float64],
-    fixed: NDArray[np.float64],
-    scale: bool,
+    data: NDArray[np.float64], design: NDArray[np.float64], scale: bool
 ) -> tuple[float, NDArray[np.float64]]:
     """Free least squares: linear in k and β = k·α."""
     if not scale:
@@ -180,16 +219,16 @@ def _bounded(
     data: NDArray[np.float64],
     design: NDArray[np.float64],
     k: float,
-    alpha: NDArray[np.float64],
+    bounds: NDArray[np.float64],
     scale: bool,
 ) -> tuple[float, NDArray[np.float64], NDArray[np.bool_]]:
-    """Least squares with |α| ≤ 1, alternately for α and k until they settle.
+    """Least squares with bounded α, alternately for α and k until they settle.
 
     The problem is convex in (k, k·α), so what the two agree on is its minimum.
     """
     for _ in range(500):
         fit = lsq_linear(
-            k * design[:, 1:], data - k * design[:, 0], bounds=(-1, 1), method="bvls"
+            k * design[:, 1:], data - k * design[:, 0], bounds=bounds.T, method="bvls"
         )
         alpha = fit.x
         if not scale:
@@ -199,7 +238,8 @@ def _bounded(
         if abs(k - previous) < 1e-12 * abs(k):
             break
     at_bound = fit.active_mask != 0
-    return k, np.where(at_bound, np.sign(alpha), alpha), at_bound
+    bound = np.where(fit.active_mask > 0, bounds[:, 1], bounds[:, 0])
+    return k, np.where(at_bound, bound, alpha), at_bound
 
 
 def _covariance(

@@ -75,7 +75,7 @@ class SroRefinement:
     scale_sigma : float
         Standard uncertainty of ``scale``; 0 where it was not refined.
     at_bound : ndarray of bool, shape (n,)
-        True where α was held at −1 or 1.
+        True where α was held at a bound.
     laue_class : str
         Laue class imposed on α.
     normal : tuple of int, optional
@@ -93,6 +93,8 @@ class SroRefinement:
         Σ|o − c|/Σ|o| and [Σw(o − c)²/Σwo²]^½ over the bins of the map.
     observed, calculated : UnitCellMap
         One reciprocal cell, observed and calculated in the same bins.
+    fixed : ndarray of bool, shape (n,)
+        True where α was given and not refined.
     """
 
     orbits: tuple[Orbit, ...]
@@ -110,6 +112,12 @@ class SroRefinement:
     weighted_r_factor: float
     observed: UnitCellMap
     calculated: UnitCellMap
+    fixed: NDArray[np.bool_] | None = None
+
+    def __post_init__(self) -> None:
+        """Nothing was fixed unless it is said."""
+        if self.fixed is None:
+            object.__setattr__(self, "fixed", np.zeros(len(self.alpha), bool))
 
     @property
     def sigma(self) -> NDArray[np.float64]:
@@ -164,12 +172,14 @@ class SroRefinement:
     def table(self) -> str:
         """Aligned text: vectors, multiplicities, lengths [Å] and α with uncertainties."""
         rows = [("v", "m", "|v| (Å)", "α"), ("(0,0,0)", "1", "0.000", "1 (fixed)")]
-        sigmas = self.sigma
+        sigmas, fixed = self.sigma, np.asarray(self.fixed)
         for i, orbit in enumerate(self.orbits):
             length = "–" if np.isnan(orbit.length) else f"{orbit.length:.3f}"
             alpha = with_uncertainty(self.alpha[i], sigmas[i])
             if self.at_bound[i]:
                 alpha += " (at its bound)"
+            elif fixed[i]:
+                alpha += " (fixed)"
             rows.append((orbit.label, str(orbit.multiplicity), length, alpha))
         # A minus sign is aligned with the blank before a positive value.
         rows = [(*row[:3], row[3] if row[3].startswith("-") else " " + row[3]) for row in rows]
@@ -212,7 +222,8 @@ class SroRefinement:
         Parameters
         ----------
         path : path-like
-            File to write: u, v, w, multiplicity, length [Å], α, σ, whether at a bound.
+            File to write: u, v, w, multiplicity, length [Å], α, σ, whether at a bound, whether
+            fixed.
         overwrite : bool
             Whether a file that is there may be replaced.
 
@@ -234,13 +245,20 @@ class SroRefinement:
         ):
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(
-                ["u", "v", "w", "multiplicity", "length", "alpha", "sigma", "at_bound"]
+                ["u", "v", "w", "multiplicity", "length", "alpha", "sigma", "at_bound", "fixed"]
             )
-            rows = zip(self.orbits, self.alpha, self.sigma, self.at_bound, strict=True)
-            for orbit, alpha, sigma, bound in rows:
+            fixed = np.asarray(self.fixed)
+            rows = zip(self.orbits, self.alpha, self.sigma, self.at_bound, fixed, strict=True)
+            for orbit, alpha, sigma, bound, held in rows:
                 numbers = [repr(float(x)) for x in (orbit.length, alpha, sigma)]
                 writer.writerow(
-                    [*orbit.representative, orbit.multiplicity, *numbers, int(bound)]
+                    [
+                        *orbit.representative,
+                        orbit.multiplicity,
+                        *numbers,
+                        int(bound),
+                        int(held),
+                    ]
                 )
         return Path(path).expanduser()
 
@@ -308,6 +326,7 @@ class SroRefinement:
             "alpha": self.alpha.tolist(),
             "covariance": self.covariance.tolist(),
             "at_bound": self.at_bound.tolist(),
+            "fixed": np.asarray(self.fixed).tolist(),
             "normal": None if self.normal is None else list(self.normal),
             "laue_class": self.laue_class,
             "basis": self.basis,
@@ -351,6 +370,8 @@ class SroRefinement:
             alpha=np.array(content["alpha"], dtype=np.float64),
             covariance=np.array(content["covariance"], dtype=np.float64).reshape(n, n),
             at_bound=np.array(content["at_bound"], dtype=bool),
+            # Refinements were written without before.
+            fixed=np.array(content.get("fixed", [False] * n), dtype=bool),
             normal=None if content["normal"] is None else tuple(content["normal"]),
             laue_class=content["laue_class"],
             basis=content["basis"],

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dsfunet_core.errors import GeometryError, ParameterError
 from dsfunet_core.factorization.result import Factorization
 from dsfunet_core.plane_symmetry import column_vectors
+from dsfunet_core.refine.design import (
+    bin_waves,
+    check_separable,
+    coefficient_matrix,
+    plane_normal,
+)
 from dsfunet_core.refine.least_squares import Solution, solve, whitening
 from dsfunet_core.refine.projection import project
 from dsfunet_core.refine.result import SroRefinement
 from dsfunet_core.refine.unit_cell_map import UnitCellMap
-from dsfunet_core.symmetry import Orbit, laue_class_named, shell_vectors
+from dsfunet_core.symmetry import laue_class_named, shell_vectors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from dsfunet_core.factorization.result import SroCoefficients
-    from dsfunet_core.lattice import PlaneLattice
 
-__all__ = ["SroRefinement", "refine_sro"]
-
-#: Singular values below this fraction of the largest count as zero.
-_RANK_TOLERANCE = 1e-8
+__all__ = ["SroProblem", "SroRefinement", "refine_sro"]
 
 
 def refine_sro(
@@ -81,217 +84,233 @@ def refine_sro(
     are expected to be zero, and those that symmetry makes equal to be equal, so that χ²
     tests the Laue class and the number of shells.
     """
-    if isinstance(target, UnitCellMap):
-        observed, coefficients = target, None
-        name = laue_class or target.laue_class or "-1"
-    elif isinstance(target, Factorization):
-        name = laue_class or target.plane.laue_class or "-1"
-        coefficients = target.coefficients
-        observed = project(target, laue_class=name)
-    else:
-        raise ParameterError(
-            f"target is a {type(target).__name__}; give a Factorization or a UnitCellMap."
-        )
-    name = laue_class_named(name).symbol
-    lattice = observed.lattice
-    if in_plane_only:
-        orbits = column_vectors(shells, name, lattice, observed.cell)
-    else:
-        orbits = shell_vectors(shells, name, observed.cell)
-    classes, matrix = coefficient_matrix(orbits, lattice)
-    _check_separable(orbits, matrix, scale or coefficients is not None)
-    if coefficients is None:
-        solution = _fit_map(observed, classes, matrix, bounds=bounds, scale=scale)
-    else:
-        solution = _fit_coefficients(coefficients, orbits, classes, matrix, bounds=bounds)
-    calculated = _calculated(observed, classes, matrix, solution)
-    r, weighted = _r_factors(observed, calculated)
-    return SroRefinement(
-        orbits=tuple(orbits),
-        alpha=solution.alpha,
-        covariance=solution.covariance,
-        scale=solution.scale,
-        scale_sigma=solution.scale_sigma,
-        at_bound=solution.at_bound,
-        laue_class=name,
-        normal=_normal(lattice) if in_plane_only else None,
-        basis="map" if coefficients is None else "coefficients",
-        chi2=solution.chi2,
-        dof=solution.dof,
-        r_factor=r,
-        weighted_r_factor=weighted,
-        observed=observed,
-        calculated=calculated,
+    problem = SroProblem(
+        target, laue_class=laue_class, shells=shells, in_plane_only=in_plane_only, scale=scale
     )
+    return problem.refine(bounds=bounds)
 
 
-def coefficient_matrix(
-    orbits: list[Orbit], lattice: PlaneLattice
-) -> tuple[NDArray[np.int64], NDArray[np.complex128]]:
-    """Map from Warren–Cowley parameters to the Fourier coefficients of a plane.
+class SroProblem:
+    """Warren–Cowley parameters of one plane, ready to be refined again and again.
+
+    Everything that does not depend on α is computed once; for sliders and tables.
 
     Parameters
     ----------
-    orbits : list of Orbit
-        Vectors that share a parameter.
-    lattice : PlaneLattice
-        The plane.
+    target : Factorization or UnitCellMap
+        See :func:`refine_sro`.
+    laue_class, shells, in_plane_only, scale : optional
+        See :func:`refine_sro`.
+    threshold : float
+        Pixels whose form factor is below this fraction of its maximum are left out of the
+        observed map.
 
-    Returns
-    -------
-    classes : ndarray of int, shape (m, 2)
-        In-plane indices u that the vectors reach; (0, 0) comes first.
-    matrix : ndarray of complex, shape (m, 1 + n)
-        C_u/k = Σ_o matrix[u, o]·α_o, the first column being that of α_000 = 1. An entry is
-        the sum of exp(2πi·offset·v) over the members v of an orbit with indices u.
+    Raises
+    ------
+    ParameterError, GeometryError
+        As :func:`refine_sro`.
     """
-    members = np.concatenate([np.zeros((1, 3), np.int64), *[o.members for o in orbits]])
-    owner = np.repeat(np.arange(1 + len(orbits)), [1, *[o.multiplicity for o in orbits]])
-    indices = lattice.plane_indices(members)
-    unique, which = np.unique(indices, axis=0, return_inverse=True)
-    origin = int(which.ravel()[0])
-    order = np.concatenate([[origin], np.delete(np.arange(len(unique)), origin)])
-    matrix = np.zeros((len(unique), 1 + len(orbits)), dtype=np.complex128)
-    np.add.at(matrix, (which.ravel(), owner), lattice.phase(members))
-    return unique[order], matrix[order]
 
+    def __init__(
+        self,
+        target: Factorization | UnitCellMap,
+        *,
+        laue_class: str | None = None,
+        shells: int = 5,
+        in_plane_only: bool = True,
+        scale: bool = True,
+        threshold: float = 0.05,
+    ) -> None:
+        if isinstance(target, UnitCellMap):
+            self.observed, self.coefficients = target, None
+            name = laue_class or target.laue_class or "-1"
+        elif isinstance(target, Factorization):
+            name = laue_class or target.plane.laue_class or "-1"
+            self.coefficients = target.coefficients
+            self.observed = project(target, laue_class=name, threshold=threshold)
+        else:
+            raise ParameterError(
+                f"target is a {type(target).__name__}; give a Factorization or a UnitCellMap."
+            )
+        self.laue_class = name = laue_class_named(name).symbol
+        lattice = self.observed.lattice
+        if in_plane_only:
+            self.orbits = column_vectors(shells, name, lattice, self.observed.cell)
+        else:
+            self.orbits = shell_vectors(shells, name, self.observed.cell)
+        self.normal = plane_normal(lattice) if in_plane_only else None
+        self._scale = scale
+        self._classes, self._matrix = coefficient_matrix(self.orbits, lattice)
+        check_separable(self.orbits, self._matrix, scale or self.coefficients is not None)
+        self._waves = (bin_waves(self.observed, self._classes) @ self._matrix).real
 
-def _normal(lattice: PlaneLattice) -> tuple[int, int, int]:
-    """Direct-space normal of the plane, its last index other than 0 positive."""
-    normal = np.cross(lattice.directions[:, 0], lattice.directions[:, 1])
-    u, v, w = (int(x) for x in normal * np.sign(normal[np.flatnonzero(normal)[-1]]))
-    return u, v, w
+    def index(self, vector: tuple[int, int, int]) -> int:
+        """Which orbit a vector belongs to.
 
+        Parameters
+        ----------
+        vector : tuple of int
+            (u, v, w).
 
-def _check_separable(orbits: list[Orbit], matrix: NDArray[np.complex128], scale: bool) -> None:
-    """Refuse parameters whose effects on the plane are linearly dependent."""
-    columns = matrix if scale else matrix[:, 1:]
-    real = np.concatenate([columns.real, columns.imag])
-    norms = np.linalg.norm(real, axis=0)
-    _, singular, right = np.linalg.svd(real / np.where(norms > 0, norms, 1))
-    rank = int((singular > _RANK_TOLERANCE * singular.max(initial=1e-300)).sum())
-    null = np.abs(right[rank:])
-    if not len(null):
-        return
-    labels = (["the scale"] if scale else []) + [orbit.label for orbit in orbits]
-    involved = [label for label, x in zip(labels, null.max(axis=0), strict=True) if x > 1e-6]
-    named = ", ".join(involved[:8]) + (
-        f" and {len(involved) - 8} more" if len(involved) > 8 else ""
-    )
-    raise ParameterError(
-        f"one plane cannot tell these vectors apart: {named}. They differ by multiples of "
-        "the plane's normal, and it sees only their sum. Use in_plane_only=True, a higher "
-        "Laue class if the crystal has it, or more planes."
-    )
-
-
-def bin_waves(observed: UnitCellMap, classes: NDArray[np.int64]) -> NDArray[np.complex128]:
-    """Mean of exp(2πi u·x) over the samples of every bin.
-
-    The samples' mean and covariance stand for their distribution:
-    ⟨exp(2πi u·x)⟩ ≈ exp(2πi u·x̄ − 2π² uᵀ·cov·u), which takes the attenuation of long
-    vectors by the width of the bins into account.
-
-    Parameters
-    ----------
-    observed : UnitCellMap
-        The map; empty bins are evaluated at their centres.
-    classes : ndarray of int, shape (m, 2)
-        In-plane indices u.
-
-    Returns
-    -------
-    ndarray of complex, shape (n1 * n2, m)
-        One row a bin.
-    """
-    filled = observed.count > 0
-    at = np.where(filled[..., None], observed.coordinates, observed.centres())
-    spread = np.where(filled[..., None, None], observed.spread, 0.0)
-    u = classes.astype(float)
-    angle = 2 * np.pi * (at.reshape(-1, 2) @ u.T)
-    widths = np.einsum("bij,mi,mj->bm", spread.reshape(-1, 2, 2), u, u, optimize=True)
-    return np.exp(1j * angle - 2 * np.pi**2 * widths)
-
-
-def _fit_map(
-    observed: UnitCellMap,
-    classes: NDArray[np.int64],
-    matrix: NDArray[np.complex128],
-    *,
-    bounds: bool,
-    scale: bool,
-) -> Solution:
-    """Weighted least squares over the bins of a map, the paper's way."""
-    use = (np.isfinite(observed.values) & (observed.weight > 0)).ravel()
-    unknowns = matrix.shape[1] - (not scale)
-    if observed.independent <= unknowns:
+        Raises
+        ------
+        ParameterError
+            If no orbit holds it.
+        """
+        for i, orbit in enumerate(self.orbits):
+            if np.any(np.all(orbit.members == np.asarray(vector), axis=1)):
+                return i
         raise ParameterError(
-            f"the map has {observed.independent:.0f} independent values for {unknowns} "
-            "parameters; use fewer shells, more bins, or a plane with more data."
+            f"vector {tuple(vector)} is not among the orbits: "
+            f"{', '.join(orbit.label for orbit in self.orbits)}."
         )
-    root = np.sqrt(observed.weight.ravel()[use])
-    design = (bin_waves(observed, classes)[use] @ matrix).real * root[:, None]
-    # Scatter at the level of rounding is that of data made without noise.
-    squares = observed.weight.ravel()[use] * observed.values.ravel()[use] ** 2
-    known = observed.scatter > 1e-20 * float(squares.mean())
-    noise = np.sqrt(observed.scatter) if known else 1.0
-    return solve(
-        observed.values.ravel()[use] * root / noise,
-        design / noise,
-        freedom=observed.independent - unknowns,
-        variances_known=known,
-        bounds=bounds,
-        scale=scale,
-    )
 
+    def calculated(self, alpha: NDArray[np.float64], scale: float = 1.0) -> NDArray[np.float64]:
+        """k·Σ α_v cos(Q·v) in the bins of the observed map.
 
-def _fit_coefficients(
-    coefficients: SroCoefficients,
-    orbits: list[Orbit],
-    classes: NDArray[np.int64],
-    matrix: NDArray[np.complex128],
-    *,
-    bounds: bool,
-) -> Solution:
-    """Generalised least squares of C = A·α with the full covariance of C."""
-    rows = {tuple(u): i for i, u in enumerate(classes.tolist())}
-    wanted = [rows.get(tuple(u), -1) for u in np.asarray(coefficients.indices).tolist()]
-    # An extra row of zeros is what the model says of coefficients no orbit reaches.
-    model = np.concatenate([matrix, np.zeros((1, matrix.shape[1]))])[wanted]
-    model = np.concatenate([model.real, model.imag])
-    data = np.concatenate([coefficients.values.real, coefficients.values.imag])
-    unseen = np.flatnonzero((np.abs(model[:, 1:]).max(axis=0) == 0) & (matrix[0, 1:] == 0))
-    if len(unseen):
-        reach = int(np.abs(coefficients.indices).max())
-        raise ParameterError(
-            f"the factorization has no coefficients for {orbits[unseen[0]].label}"
-            f"{' and others' if len(unseen) > 1 else ''}: its in-plane indices end at "
-            f"{reach}. Use shells={reach} or fewer, or factorize with a larger order."
+        Parameters
+        ----------
+        alpha : ndarray, shape (n,)
+            One an orbit.
+        scale : float
+            k.
+
+        Returns
+        -------
+        ndarray, shape (n1, n2)
+            Not NaN anywhere: empty bins are evaluated at their centres.
+        """
+        values = self._waves @ np.concatenate([[scale], scale * np.asarray(alpha, float)])
+        return values.reshape(self.observed.bins)
+
+    def refine(
+        self,
+        *,
+        fixed: Mapping[tuple[int, int, int], float] | None = None,
+        bounds: bool | NDArray[np.float64] = False,
+    ) -> SroRefinement:
+        """Refine all α but those that are fixed.
+
+        Parameters
+        ----------
+        fixed : mapping of vector to float, optional
+            (u, v, w) → α that is held, for the whole orbit of the vector.
+        bounds : bool or ndarray, shape (n, 2)
+            Lowest and highest allowed α of each orbit; True for −1 and 1.
+
+        Returns
+        -------
+        SroRefinement
+            Fixed parameters have no uncertainty.
+
+        Raises
+        ------
+        ParameterError
+            If the data do not determine the parameters, or a bound lies below its fellow.
+        """
+        n = len(self.orbits)
+        limits = None
+        if not isinstance(bounds, bool):
+            limits = np.asarray(bounds, float)
+            if limits.shape != (n, 2) or not (limits[:, 0] < limits[:, 1]).all():
+                raise ParameterError(
+                    f"bounds has shape {limits.shape}; a lower and a higher value for each of "
+                    f"the {n} orbits was expected, the lower one first."
+                )
+        elif bounds:
+            limits = np.tile([-1.0, 1.0], (n, 1))
+        held = {self.index(vector): float(value) for vector, value in (fixed or {}).items()}
+        solution = self._solve(limits, held)
+        calculated = replace(
+            self.observed, values=self.calculated(solution.alpha, solution.scale)
         )
-    white = whitening(coefficients.covariance, len(data))
-    # C_00 = 1 by definition: k·(1 + what other orbits add to it) = 1, exactly.
-    constrained = bool(np.any(matrix[0, 1:] != 0))
-    return solve(
-        white @ data,
-        white @ model,
-        freedom=len(white) - len(orbits),
-        variances_known=coefficients.covariance is not None,
-        bounds=bounds,
-        scale=constrained,
-        exactly=matrix[0].real if constrained else None,
-        precision=float(np.median(np.linalg.norm(white, axis=1))),
-    )
+        r, weighted = _r_factors(self.observed, calculated)
+        return SroRefinement(
+            orbits=tuple(self.orbits),
+            alpha=solution.alpha,
+            covariance=solution.covariance,
+            scale=solution.scale,
+            scale_sigma=solution.scale_sigma,
+            at_bound=solution.at_bound,
+            fixed=np.isin(np.arange(n), list(held)),
+            laue_class=self.laue_class,
+            normal=self.normal,
+            basis="map" if self.coefficients is None else "coefficients",
+            chi2=solution.chi2,
+            dof=solution.dof,
+            r_factor=r,
+            weighted_r_factor=weighted,
+            observed=self.observed,
+            calculated=calculated,
+        )
 
+    def _solve(self, bounds: NDArray[np.float64] | None, fixed: dict[int, float]) -> Solution:
+        unknowns = len(self.orbits) - len(fixed)
+        if self.coefficients is None:
+            data, design, options = self._map_equations
+            if self.observed.independent <= unknowns + self._scale:
+                raise ParameterError(
+                    f"the map has {self.observed.independent:.0f} independent values for "
+                    f"{unknowns + self._scale} parameters; use fewer shells, more bins, or a "
+                    "plane with more data."
+                )
+            freedom = self.observed.independent - unknowns - self._scale
+        else:
+            data, design, options = self._coefficient_equations
+            freedom = len(data) - unknowns
+        return solve(data, design, freedom=freedom, bounds=bounds, fixed=fixed, **options)
 
-def _calculated(
-    observed: UnitCellMap,
-    classes: NDArray[np.int64],
-    matrix: NDArray[np.complex128],
-    solution: Solution,
-) -> UnitCellMap:
-    parameters = solution.scale * np.concatenate([[1.0], solution.alpha])
-    values = (bin_waves(observed, classes) @ (matrix @ parameters)).real
-    return replace(observed, values=values.reshape(observed.bins))
+    @cached_property
+    def _map_equations(self) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[str, Any]]:
+        """Weighted bins of a map, the paper's way."""
+        observed = self.observed
+        use = (np.isfinite(observed.values) & (observed.weight > 0)).ravel()
+        weight, values = observed.weight.ravel()[use], observed.values.ravel()[use]
+        root = np.sqrt(weight)
+        # Scatter at the level of rounding is that of data made without noise.
+        known = bool(observed.scatter > 1e-20 * float((weight * values**2).mean()))
+        noise = np.sqrt(observed.scatter) if known else 1.0
+        design = self._waves[use] * root[:, None] / noise
+        return (
+            values * root / noise,
+            design,
+            {"variances_known": known, "scale": self._scale},
+        )
+
+    @cached_property
+    def _coefficient_equations(
+        self,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[str, Any]]:
+        """Generalised least squares of C = A·α with the full covariance of C."""
+        coefficients, matrix = self.coefficients, self._matrix
+        assert coefficients is not None
+        rows = {tuple(u): i for i, u in enumerate(self._classes.tolist())}
+        wanted = [rows.get(tuple(u), -1) for u in np.asarray(coefficients.indices).tolist()]
+        # An extra row of zeros is what the model says of coefficients no orbit reaches.
+        model = np.concatenate([matrix, np.zeros((1, matrix.shape[1]))])[wanted]
+        model = np.concatenate([model.real, model.imag])
+        data = np.concatenate([coefficients.values.real, coefficients.values.imag])
+        unseen = np.flatnonzero((np.abs(model[:, 1:]).max(axis=0) == 0) & (matrix[0, 1:] == 0))
+        if len(unseen):
+            reach = int(np.abs(coefficients.indices).max())
+            raise ParameterError(
+                f"the factorization has no coefficients for {self.orbits[unseen[0]].label}"
+                f"{' and others' if len(unseen) > 1 else ''}: its in-plane indices end at "
+                f"{reach}. Use shells={reach} or fewer, or factorize with a larger order."
+            )
+        white = whitening(coefficients.covariance, len(data))
+        # C_00 = 1 by definition: k·(1 + what other orbits add to it) = 1, exactly.
+        constrained = bool(np.any(matrix[0, 1:] != 0))
+        return (
+            white @ data,
+            white @ model,
+            {
+                "variances_known": coefficients.covariance is not None,
+                "scale": constrained,
+                "exactly": matrix[0].real if constrained else None,
+                "precision": float(np.median(np.linalg.norm(white, axis=1))),
+            },
+        )
 
 
 def _r_factors(observed: UnitCellMap, calculated: UnitCellMap) -> tuple[float, float]:
