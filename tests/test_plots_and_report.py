@@ -18,7 +18,8 @@ from dsfunet_core.factorization.result import Factorization
 from dsfunet_core.frames import plane_frame
 from dsfunet_core.plane import ReciprocalPlane
 from dsfunet_core.refine import refine_sro
-from dsfunet_core.report import Reference, write_report
+from dsfunet_core.refine.reference import Reference
+from dsfunet_core.report import write_report
 
 ALPHA = {(1, 0, 0): -0.2, (1, 1, 0): 0.1}
 
@@ -178,7 +179,7 @@ def test_report_stands_alone_and_says_everything(result, fit, tmp_path):
 
 
 def test_reference_is_matched_by_any_member_of_an_orbit(fit):
-    values = Reference({(-1, 0, 0): 0.25}).matched(fit)
+    values = Reference({(-1, 0, 0): 0.25}).matched(fit.orbits)
     where = [orbit.label for orbit in fit.orbits].index("(1,0,0)")
     assert values[where] == 0.25
     assert np.isnan(np.delete(values, where)).all()

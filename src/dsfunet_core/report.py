@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,37 +21,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dsfunet_core.factorization.result import Factorization
+    from dsfunet_core.refine.reference import Reference
     from dsfunet_core.refine.result import SroRefinement
 
-__all__ = ["Reference", "write_report"]
-
-
-@dataclass(frozen=True)
-class Reference:
-    """Known parameters to stand beside the refined ones.
-
-    Parameters
-    ----------
-    alpha : mapping
-        Vector (u, v, w) → α; one member of an orbit is enough.
-    label : str
-        Where they come from, in a word or two.
-    note : str
-        A sentence or two on what the comparison means.
-    """
-
-    alpha: Mapping[tuple[int, int, int], float] = field(default_factory=dict)
-    label: str = "published"
-    note: str = ""
-
-    def matched(self, fit: SroRefinement) -> NDArray[np.float64]:
-        """Values in the order of the refined orbits, NaN where there is none, shape (n,)."""
-        values = np.full(len(fit.orbits), np.nan)
-        for i, orbit in enumerate(fit.orbits):
-            for member in map(tuple, orbit.members.tolist()):
-                if member in self.alpha:
-                    values[i] = self.alpha[member]
-        return values
+__all__ = ["write_report"]
 
 
 def write_report(
@@ -98,7 +70,7 @@ def write_report(
     from dsfunet_core.io.files import replacing
 
     title = f"{result.plane.name}: form factor and short-range order"
-    values = None if fit is None or reference is None else reference.matched(fit)
+    values = None if fit is None or reference is None else reference.matched(fit.orbits)
     label = "published" if reference is None else reference.label
     parts: list[tuple[str, Callable[[], str]]] = [
         ("summary", lambda: _summary(result, fit, reference, introduction)),
@@ -152,7 +124,7 @@ def _summary(
             f"α{escape(fit.orbits[strongest].label)} = {_with_sigma(fit, strongest)}."
         )
     if fit is not None and reference is not None:
-        difference = fit.alpha - reference.matched(fit)
+        difference = fit.alpha - reference.matched(fit.orbits)
         known = np.isfinite(difference)
         if known.any():
             rms = float(np.sqrt(np.mean(difference[known] ** 2)))

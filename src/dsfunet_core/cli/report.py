@@ -62,7 +62,8 @@ def demo(
     from dsfunet_core.factorization import factorize
     from dsfunet_core.io.results import save_result
     from dsfunet_core.refine import refine_sro
-    from dsfunet_core.report import Reference, write_report
+    from dsfunet_core.refine.reference import Reference
+    from dsfunet_core.report import write_report
     from dsfunet_core.simulate.tris_amide import LAUE_CLASS, YELL_ALPHA
 
     output.mkdir(parents=True, exist_ok=True)
