@@ -17,7 +17,7 @@ from dsfunet_core.errors import ParameterError
 from dsfunet_core.factorization.result import Factorization
 from dsfunet_core.frames import plane_frame
 from dsfunet_core.plane import ReciprocalPlane
-from dsfunet_core.refine import refine_sro
+from dsfunet_core.refine import figures, refine_sro
 from dsfunet_core.refine.reference import Reference
 from dsfunet_core.report import write_report
 
@@ -88,9 +88,9 @@ def test_every_figure_becomes_a_picture(result, fit):
     for figure in (
         plots.measured_figure(result),
         plots.factors_figure(result),
-        plots.cell_figure(fit),
-        plots.alpha_figure(fit),
-        plots.alpha_figure(fit, reference=reference, label="elsewhere"),
+        figures.cell_figure(fit),
+        figures.alpha_figure(fit),
+        figures.alpha_figure(fit, reference=reference, label="elsewhere"),
     ):
         width, height = size_of(plots.png(figure, dpi=60))
         assert width > 300
@@ -109,9 +109,9 @@ def test_margins_that_were_never_measured_are_left_out(result):
 def test_scattered_samples_are_spread_but_holes_stay():
     values = np.full((48, 48), np.nan)
     values[::4, ::4] = 1.0
-    assert np.isfinite(plots._spread_out(values)).all()
+    assert np.isfinite(figures.spread_out(values)).all()
     values[12:36, 12:36] = np.nan
-    spread = plots._spread_out(values)
+    spread = figures.spread_out(values)
     assert np.isnan(spread[24, 24])
     assert np.isfinite(spread[:8]).all()
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dsfunet_core.frames import PlaneFrame, map_frame, plane_frame
+from dsfunet_core.frames import PlaneFrame, plane_frame
 from dsfunet_core.overview import display_range
 
 if TYPE_CHECKING:
@@ -23,20 +23,17 @@ if TYPE_CHECKING:
 
     from dsfunet_core.factorization.result import Factorization
     from dsfunet_core.plane import ReciprocalPlane
-    from dsfunet_core.refine.result import SroRefinement
 
 __all__ = [
     "INTENSITY",
     "ORDER",
     "RESIDUAL",
-    "alpha_axes",
-    "alpha_figure",
-    "cell_figure",
-    "cells_axes",
     "draw_image",
+    "even_range",
     "factors_figure",
     "measured_figure",
     "new_figure",
+    "panel",
     "plane_figure",
     "png",
 ]
@@ -121,7 +118,7 @@ def plane_figure(plane: ReciprocalPlane, *, size: float = 6.0) -> Figure:
     values = np.where(plane.valid, plane.intensity, np.nan)
     frame = _frame_of(plane)
     shades = display_range(values, high=PICTURE_HIGH)
-    _panel(axes, values, frame, plane.name, INTENSITY, (min(0.0, shades[0]), shades[1]))
+    panel(axes, values, frame, plane.name, INTENSITY, (min(0.0, shades[0]), shades[1]))
     _zoom_to_measured([axes], plane, frame)
     return figure
 
@@ -141,10 +138,15 @@ def measured_figure(result: Factorization, *, size: float = 12.0) -> Figure:
     shades = (0.0, display_range(measured, high=PICTURE_HIGH)[1])
     figure = new_figure(size, size * 0.34)
     first, second, third = figure.subplots(1, 3, sharey=True)
-    _panel(first, measured, frame, "measured", INTENSITY, shades)
-    _panel(second, result.product, frame, "product of the two factors", INTENSITY, shades)
-    _panel(
-        third, result.residual, frame, "measured − product", RESIDUAL, _even(result.residual)
+    panel(first, measured, frame, "measured", INTENSITY, shades)
+    panel(second, result.product, frame, "product of the two factors", INTENSITY, shades)
+    panel(
+        third,
+        result.residual,
+        frame,
+        "measured − product",
+        RESIDUAL,
+        even_range(result.residual),
     )
     for axes in (second, third):
         axes.set_ylabel("")
@@ -167,104 +169,12 @@ def factors_figure(result: Factorization, *, size: float = 10.0) -> Figure:
     first, second = figure.subplots(1, 2, sharey=True)
     seen = np.where(result.plane.valid, result.form_factor, np.nan)
     shades = (0.0, display_range(seen, high=PICTURE_HIGH)[1])
-    _panel(first, result.form_factor, frame, "form factor", INTENSITY, shades)
+    panel(first, result.form_factor, frame, "form factor", INTENSITY, shades)
     top = display_range(result.sro, high=99.9)[1]
-    _panel(second, result.sro, frame, "short-range order", ORDER, (0.0, top))
+    panel(second, result.sro, frame, "short-range order", ORDER, (0.0, top))
     second.set_ylabel("")
     _zoom_to_measured([first, second], result.plane, frame)
     return figure
-
-
-def cells_axes(axes: Sequence[Axes], fit: SroRefinement) -> None:
-    """One reciprocal cell: observed, calculated, difference.
-
-    Parameters
-    ----------
-    axes : sequence of three matplotlib.axes.Axes
-        Where.
-    fit : SroRefinement
-        What to draw.
-    """
-    frame = map_frame(fit.observed)
-    both = np.concatenate([fit.observed.values.ravel(), fit.calculated.values.ravel()])
-    top = float(np.nanmax(both)) if np.isfinite(both).any() else 1.0
-    shades = (min(0.0, float(np.nanmin(both, initial=0.0))), top)
-    difference = _spread_out(fit.difference.values)
-    _panel(axes[0], _spread_out(fit.observed.values), frame, "observed", ORDER, shades)
-    _panel(axes[1], fit.calculated.values, frame, "calculated", ORDER, shades)
-    _panel(axes[2], difference, frame, "difference", RESIDUAL, _even(difference))
-    for other in axes[1:]:
-        other.set_ylabel("")
-
-
-def cell_figure(fit: SroRefinement, *, size: float = 11.0) -> Figure:
-    """One reciprocal cell: observed, calculated and difference, drawn oblique.
-
-    Parameters
-    ----------
-    fit : SroRefinement
-        What to draw.
-    size : float
-        Width of the figure [inch].
-    """
-    figure = new_figure(size, size * 0.3)
-    cells_axes(list(figure.subplots(1, 3, sharey=True)), fit)
-    return figure
-
-
-def alpha_axes(
-    axes: Axes,
-    fit: SroRefinement,
-    *,
-    reference: NDArray[np.float64] | None = None,
-    label: str = "published",
-) -> None:
-    """α against the length of its vector, with error bars of one σ.
-
-    Parameters
-    ----------
-    axes : matplotlib.axes.Axes
-        Where.
-    fit : SroRefinement
-        What to draw.
-    reference : ndarray, shape (n,), optional
-        Other values of α to compare with, NaN where unknown.
-    label : str
-        What to call them.
-    """
-    lengths = np.array([orbit.length for orbit in fit.orbits])
-    x_label = "distance between the cells (Å)"
-    if np.isnan(lengths).any():
-        lengths, x_label = np.arange(1.0, len(lengths) + 1), "orbit, in the order of the table"
-    axes.axhline(0, color="0.6", linewidth=0.8, zorder=0)
-    if reference is not None:
-        axes.plot(
-            lengths,
-            reference,
-            linestyle="none",
-            marker="o",
-            markersize=9,
-            markerfacecolor="none",
-            color="tab:orange",
-            label=label,
-        )
-    axes.vlines(lengths, 0, fit.alpha, color="tab:blue", linewidth=1, alpha=0.3)
-    axes.errorbar(
-        lengths,
-        fit.alpha,
-        yerr=fit.sigma,
-        linestyle="none",
-        marker=".",
-        markersize=6,
-        color="tab:blue",
-        capsize=2.5,
-        linewidth=1,
-        label="refined",
-    )
-    axes.set_xlabel(x_label)
-    axes.set_ylabel("Warren–Cowley α")
-    if reference is not None:
-        axes.legend(frameon=False)
 
 
 def png(figure: Figure, *, dpi: int = 130) -> bytes:
@@ -280,13 +190,6 @@ def png(figure: Figure, *, dpi: int = 130) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight")
     return buffer.getvalue()
-
-
-def alpha_figure(fit: SroRefinement, *, size: float = 8.0, **options: Any) -> Figure:
-    """α against distance as a figure of its own; options as in :func:`alpha_axes`."""
-    figure = new_figure(size, size * 0.5)
-    alpha_axes(figure.add_subplot(), fit, **options)
-    return figure
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -305,7 +208,7 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _panel(
+def panel(
     axes: Axes,
     values: NDArray,
     frame: PlaneFrame,
@@ -313,6 +216,17 @@ def _panel(
     cmap: str,
     limits: tuple[float, float] | None = None,
 ) -> None:
+    """Draw an array with a title and a colour bar as high as the picture.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+        Where.
+    values, frame, cmap, limits
+        As in :func:`draw_image`.
+    title : str
+        What it is.
+    """
     image = draw_image(axes, values, frame, cmap=cmap, limits=limits)
     axes.set_title(title)
     figure = axes.get_figure()
@@ -341,27 +255,14 @@ def _zoom_to_measured(
         axes.set_ylim(bottom, top)
 
 
-def _spread_out(values: NDArray) -> NDArray:
-    """Map of a cell in which bins between samples show the nearest sample.
+def even_range(values: NDArray) -> tuple[float, float]:
+    """Range with 0 in its middle, for a map of differences.
 
-    Where a plane's grid has a whole number of pixels in a cell, its samples fall on few
-    bins. Holes wider than the distance between samples stay empty.
+    Parameters
+    ----------
+    values : ndarray
+        NaN does not count.
     """
-    from scipy.ndimage import distance_transform_edt
-
-    filled = np.isfinite(values)
-    if not filled.any() or filled.all():
-        return values
-    rows, columns = values.shape
-    tiled = np.tile(values, (3, 3))
-    distance, nearest = distance_transform_edt(~np.isfinite(tiled), return_indices=True)
-    spacing = np.sqrt(values.size / filled.sum())
-    near = np.where(distance <= 0.8 * spacing, tiled[tuple(nearest)], np.nan)
-    return near[rows : 2 * rows, columns : 2 * columns]
-
-
-def _even(values: NDArray) -> tuple[float, float]:
-    """Range with 0 in its middle, for a map of differences."""
     finite = np.abs(values[np.isfinite(values)])
     top = float(np.percentile(finite, 99.5)) if finite.size else 1.0
     return (-top, top) if top > 0 else (-1.0, 1.0)

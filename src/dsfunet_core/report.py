@@ -68,6 +68,7 @@ def write_report(
     """
     from dsfunet_core import plots
     from dsfunet_core.io.files import replacing
+    from dsfunet_core.refine import figures
 
     title = f"{result.plane.name}: form factor and short-range order"
     values = None if fit is None or reference is None else reference.matched(fit.orbits)
@@ -79,11 +80,13 @@ def write_report(
     ]
     if fit is not None:
         parts += [
-            ("one cell", lambda: _figure(plots.cell_figure(fit), text.CELL)),
+            ("one cell", lambda: _figure(figures.cell_figure(fit), text.CELL)),
             (
                 "parameters",
                 lambda: (
-                    _figure(plots.alpha_figure(fit, reference=values, label=label), text.ALPHA)
+                    _figure(
+                        figures.alpha_figure(fit, reference=values, label=label), text.ALPHA
+                    )
                     + _alpha_table(fit, values, label)
                 ),
             ),

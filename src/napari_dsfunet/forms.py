@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 from dsfunet_core.symmetry import LAUE_CLASSES
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from dsfunet_core.factorization import CancelToken
     from dsfunet_core.factorization.result import Factorization
     from dsfunet_core.plane import ReciprocalPlane, ReciprocalVolume
-    from dsfunet_core.refine.result import SroRefinement
+    from dsfunet_core.refine.sro import SroProblem
 
 __all__ = ["FactorizeForm", "Form", "SliceForm", "SroFitForm", "from_stored"]
 
@@ -179,28 +182,85 @@ class SroFitForm(Form):
         "Leave out vectors with a component along the plane's normal.",
         advanced=True,
     )
-    bounds: bool = _entry(
-        False, "Keep −1 ≤ α ≤ 1", "Hold parameters at a bound they run into.", advanced=True
+    basis: str = _entry(
+        "",
+        "Fit",
+        "The Fourier coefficients of the factorization carry the full covariance, with the "
+        "form factor marginalised. The map of one cell is the way of the paper, and the only "
+        "one for factors from a network.",
+        choices={"": "coefficients, where there are such", "map": "the map of one cell"},
+        advanced=True,
+    )
+    threshold: float = _entry(
+        0.05,
+        "Threshold",
+        "Pixels whose form factor is below this fraction of its maximum are left out of the "
+        "observed map.",
+        high=0.9,
+        step=0.01,
+        advanced=True,
     )
 
     def as_core_arguments(self) -> dict[str, Any]:
-        """Keyword arguments of :func:`dsfunet_core.refine_sro`."""
+        """Keyword arguments of :class:`dsfunet_core.refine.SroProblem`."""
         return {
             "laue_class": self.laue_class or None,
             "shells": self.shells,
             "in_plane_only": self.in_plane_only,
-            "bounds": self.bounds,
         }
 
-    def compute(self, result: Factorization) -> SroRefinement:
-        """Refine."""
-        from dsfunet_core import refine_sro
+    def compute(self, result: Factorization) -> SroProblem:
+        """Prepare the refinement."""
+        from dsfunet_core import project
+        from dsfunet_core.refine import SroProblem
 
-        return refine_sro(result, **self.as_core_arguments())
+        arguments = self.as_core_arguments()
+        if self.basis == "map":
+            laue = self.laue_class or None
+            target = project(result, threshold=self.threshold, laue_class=laue)
+            return SroProblem(target, **arguments)
+        return SroProblem(result, threshold=self.threshold, **arguments)
 
-    def script(self) -> tuple[str, ...]:
-        """``fit`` from ``result``."""
-        return (f"fit = dsfunet_core.refine_sro({self._call('result')})", "print(fit.table())")
+    def script(
+        self,
+        fixed: dict[tuple[int, int, int], float] | None = None,
+        bounds: NDArray[np.float64] | None = None,
+    ) -> tuple[str, ...]:
+        """``fit`` from ``result``.
+
+        Parameters
+        ----------
+        fixed : dict, optional
+            Vector → α that is held.
+        bounds : ndarray, shape (n, 2), optional
+            Lowest and highest α of every orbit.
+        """
+        target = "result"
+        lines: tuple[str, ...] = ("from dsfunet_core.refine import SroProblem",)
+        if self.basis == "map":
+            laue = self.laue_class or None
+            lines = (
+                *lines,
+                f"cell = dsfunet_core.project(result, threshold={self.threshold!r}, "
+                f"laue_class={laue!r})",
+            )
+            problem = f"problem = SroProblem({self._call('cell')})"
+        else:
+            problem = (
+                f"problem = SroProblem({self._call(target)}, threshold={self.threshold!r})"
+            )
+        options = []
+        if fixed:
+            options.append(f"fixed={fixed!r}")
+        if bounds is not None:
+            limits = repr(bounds.tolist()).replace("inf", "float('inf')")
+            options.append(f"bounds={limits}")
+        return (
+            *lines,
+            problem,
+            f"fit = problem.refine({', '.join(options)})",
+            "print(fit.table())",
+        )
 
 
 def from_stored(kind: type[Form], stored: dict[str, Any]) -> Form:

@@ -32,6 +32,16 @@ def triclinic() -> ReciprocalVolume:
 @pytest.fixture
 def small_plane() -> ReciprocalPlane:
     """Plane with order between neighbours, quick to factorize."""
+    return _small_plane()
+
+
+@pytest.fixture(scope="module")
+def module_plane() -> ReciprocalPlane:
+    """The same for what is made once a module."""
+    return _small_plane()
+
+
+def _small_plane() -> ReciprocalPlane:
     cell = gemmi.UnitCell(9, 10, 11, 90, 90, 105)
     axis = (np.arange(67) - 33) / 11
     h, k = np.meshgrid(axis, axis, indexing="ij")

@@ -29,7 +29,7 @@ class Canvas(QWidget):
         self._stale = False
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        self.setMinimumHeight(height)
+        self.setFixedHeight(height)
         viewer.events.theme.connect(self._themed)
         self.destroyed.connect(lambda: viewer.events.theme.disconnect(self._themed))
 

@@ -1,36 +1,57 @@
-"""Dock that refines Warren–Cowley parameters to a factorization."""
+"""Dock that refines Warren–Cowley parameters to a factorization, live."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
-    QAbstractItemView,
+    QComboBox,
     QFileDialog,
-    QHeaderView,
+    QHBoxLayout,
+    QLabel,
     QPushButton,
-    QTableWidget,
-    QTableWidgetItem,
+    QTabWidget,
+    QVBoxLayout,
+    QWidget,
 )
+from superqt import QLabeledDoubleSlider
+from superqt.utils import qdebounced
 
 from dsfunet_core.errors import DsfunetError, ParameterError
 from dsfunet_core.factorization.result import Factorization
-from dsfunet_core.refine.result import SroRefinement, with_uncertainty
 from napari_dsfunet.forms import SroFitForm
 from napari_dsfunet.layers import core_object, entry, script_of
 from napari_dsfunet.widgets.dock import Dock
-from napari_dsfunet.widgets.fit_canvas import FitCanvas
+from napari_dsfunet.widgets.fit_canvas import AlphaPlot, CellMaps, CorrelationMap
+from napari_dsfunet.widgets.sro_table import SroTable
 from napari_dsfunet.workers import Compute
+
+if TYPE_CHECKING:
+    from dsfunet_core.refine import SroProblem
+    from dsfunet_core.refine.reference import Reference
+    from dsfunet_core.refine.result import SroRefinement
 
 __all__ = ["SroFit"]
 
-#: Headings of the table.
-COLUMNS = ("vector", "mult.", "|v| (Å)", "α", "σ")
+#: What α can be compared with, before files.
+NOTHING, PUBLISHED, FILE = "nothing", "tris-amide, published", "a file…"
+#: Suffix → what is written.
+EXPORTS = {
+    ".csv": "Table",
+    ".json": "Everything, covariance included",
+    ".txt": "Correlations for a Yell model",
+    ".png": "Figure",
+    ".pdf": "Figure",
+    ".h5": "Result file: factorization and refinement",
+}
 
 
 class SroFit(Dock):
-    """Refine α to a factorization; table, drawings, export.
+    """Refine α to a factorization; every change of table or form is followed at once.
 
     Parameters
     ----------
@@ -45,48 +66,298 @@ class SroFit(Dock):
         super().__init__(
             napari_viewer,
             SroFitForm,
-            "Refine Warren–Cowley parameters α to the short-range order of a factorization.",
+            "Refine Warren–Cowley parameters α to the short-range order of a factorization. "
+            "After the first fit, everything you change is followed at once.",
             "Fit",
         )
+        self.problem: SroProblem | None = None
         self.fit: SroRefinement | None = None
+        self.reference: Reference | None = None
+        self._reference_path = ""
+        self._fitted_layer: Any = None
         self.results = self.add_layer_choice("Result", _shows_order)
-        self.table = _table()
-        self.export_button = QPushButton("Export CSV…")
+        self.table = SroTable()
+        self.table.edited.connect(self.refit)
+        self.table.currentCellChanged.connect(self._row_chosen)
+        self.slider_label = QLabel()
+        self.slider = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
+        self.slider.setRange(-1.0, 1.0)
+        self.slider.setDecimals(3)
+        self.slider.valueChanged.connect(self._dragged)
+        self.free_button = QPushButton("Refine all, no bounds")
+        self.free_button.clicked.connect(self.table.free_all)
+        self.compare = QComboBox()
+        self.compare.addItems([NOTHING, PUBLISHED, FILE])
+        self.compare.activated.connect(lambda _: self._compare_chosen())
+        self.export_button = QPushButton("Export…")
+        self.export_button.setToolTip(
+            "Write " + ", ".join(f"{suffix}: {what}" for suffix, what in EXPORTS.items()) + "."
+        )
         self.export_button.clicked.connect(self.ask_and_export)
-        self.canvas = FitCanvas(self.viewer)
-        self.add_below(self.table, self.export_button, self.canvas, shown=False)
+        self.maps = CellMaps(self.viewer)
+        self.plot = AlphaPlot(self.viewer)
+        self.correlations = CorrelationMap(self.viewer)
+        self.tabs = QTabWidget()
+        self.tabs.addTab(self.plot, "α against distance")
+        self.tabs.addTab(self.correlations, "Correlations")
+        self.panel = self._panel()
+        self.add_below(self.panel, shown=False)
+        self.form.changed.connect(self._form_changed)
+        self.results.currentIndexChanged.connect(self._layer_changed)
 
     def prepare(self) -> tuple[Compute, Callable[[Any], str]]:
         """Read the form; see :meth:`Dock.prepare`."""
-        _, result = self._result()
+        layer, result = self._result()
         form: SroFitForm = self.form.value()
-        return lambda callback, cancel: form.compute(result), self._show
+
+        def apply(problem: SroProblem) -> str:
+            self.problem, self._fitted_layer = problem, layer
+            return self._show(self._refine(problem))
+
+        return lambda callback, cancel: form.compute(result), apply
 
     def script(self) -> tuple[str, ...]:
         """Python that fits; see :meth:`Dock.script`."""
         layer, _ = self._result()
         known = script_of(layer)
-        return (*known, *self.form.value().script()) if known else ()
+        form: SroFitForm = self.form.value()
+        orbits = () if self.fit is None else self.fit.orbits
+        lines = form.script(self.table.fixed(orbits), self.table.bounds(orbits))
+        return (*known, *lines) if known else ()
+
+    def refit(self) -> None:
+        """Refine again with what the table holds and bounds."""
+        if self.problem is None:
+            return
+        try:
+            fit = self._refine(self.problem)
+        except DsfunetError as error:
+            self.show_error(str(error))
+            return
+        self.message.setText(self._show(fit))
 
     def export(self, path: str) -> None:
-        """Write the table as CSV, replacing what the user agreed to replace."""
+        """Write what the suffix asks for, replacing what the user agreed to replace.
+
+        Parameters
+        ----------
+        path : str
+            Its suffix is one of :data:`EXPORTS`.
+        """
         if self.fit is None:
             self.show_error("There is no fit to export yet; press Fit first.")
             return
         try:
-            written = self.fit.to_csv(path, overwrite=True)
+            self._export(Path(path), self.fit)
         except (DsfunetError, OSError) as error:
-            self.show_error(f"The table was not written: {error}")
+            self.show_error(f"Nothing was written: {error}")
             return
-        self.message.setText(f"Written: {written}")
+        self.message.setText(f"Written: {path}")
 
     def ask_and_export(self) -> None:
-        """Ask for a file and write the table there."""
-        path, _ = QFileDialog.getSaveFileName(
-            self, "Export α", "alpha.csv", "Comma-separated values (*.csv)"
-        )
+        """Ask for a file and write there."""
+        filters = ";;".join(f"{what} (*{suffix})" for suffix, what in EXPORTS.items())
+        path, _ = QFileDialog.getSaveFileName(self, "Export α", "alpha.csv", filters)
         if path:
             self.export(path)
+
+    def load_reference(self, path: str) -> None:
+        """Read known parameters to stand beside the refined ones.
+
+        Parameters
+        ----------
+        path : str
+            CSV or JSON, see :func:`dsfunet_core.refine.reference.read_reference`.
+        """
+        from dsfunet_core.refine.reference import read_reference
+
+        try:
+            self.reference = read_reference(path)
+        except DsfunetError as error:
+            self.compare.setCurrentText(NOTHING)
+            self.show_error(str(error))
+            return
+        self._reference_path = path
+        if self.compare.findText(self.reference.label) < 0:
+            self.compare.insertItem(2, self.reference.label)
+        self.compare.setCurrentText(self.reference.label)
+        self._show_again()
+
+    def state(self) -> dict[str, Any]:
+        """What is filled in; see :meth:`Dock.state`."""
+        return {
+            **super().state(),
+            **self.table.constraints(),
+            "reference": self._reference_path or self.compare.currentText(),
+            "fitted": self.fit is not None,
+        }
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        """Fill in a state and fit again; see :meth:`Dock.restore_state`."""
+        super().restore_state(state)
+        self.table.set_constraints(state)
+        reference = state.get("reference", NOTHING)
+        if reference == PUBLISHED:
+            self.compare.setCurrentText(PUBLISHED)
+            self._compare_chosen()
+        elif reference != NOTHING and Path(reference).is_file():
+            self.load_reference(reference)
+        if state.get("fitted") and self.results.layer() is not None and not self.running:
+            self.run_or_cancel()
+
+    def reset(self) -> None:
+        """Fill in the defaults, free and unbound all."""
+        super().reset()
+        self.table.free_all()
+
+    # Parts.
+
+    def _panel(self) -> QWidget:
+        panel = QWidget()
+        column = QVBoxLayout(panel)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.maps)
+        column.addWidget(self.slider_label)
+        column.addWidget(self.slider)
+        column.addWidget(self.table)
+        buttons, compared = QHBoxLayout(), QHBoxLayout()
+        buttons.addWidget(self.free_button, 1)
+        buttons.addWidget(self.export_button, 1)
+        compared.addWidget(QLabel("Compare with"))
+        compared.addWidget(self.compare, 1)
+        column.addLayout(buttons)
+        column.addLayout(compared)
+        column.addWidget(self.tabs)
+        return panel
+
+    def _refine(self, problem: SroProblem) -> SroRefinement:
+        bounds = self.table.bounds(problem.orbits)
+        return problem.refine(
+            fixed=self.table.fixed(problem.orbits), bounds=False if bounds is None else bounds
+        )
+
+    def _show(self, fit: SroRefinement) -> str:
+        same = self.fit is not None and self.fit.observed is fit.observed
+        self.fit = fit
+        noted = None if self._fitted_layer is None else entry(self._fitted_layer)
+        if noted is not None:
+            noted["fit"] = fit
+        values = self._known(fit)
+        self.table.show_fit(fit, values)
+        self.panel.setVisible(True)
+        if same:
+            self.maps.follow(fit)
+        else:
+            self.maps.show_content(fit)
+        self._draw_later()
+        if self.table.currentRow() < 0 and len(fit.orbits):
+            self.table.setCurrentCell(0, 1)
+        self._row_chosen()
+        # The foot of the core's table says how good the fit is.
+        foot = fit.table().splitlines()[2 + len(fit.orbits) :]
+        refined = len(fit.alpha) - int(np.sum(np.asarray(fit.fixed)))
+        return f"{refined} of {len(fit.alpha)} parameters refined. " + "\n".join(foot)
+
+    @qdebounced(timeout=120)
+    def _draw_later(self) -> None:
+        """Plots wait until nothing moves any more."""
+        if self.fit is None:
+            return
+        label = "" if self.reference is None else self.reference.label
+        self.plot.show_content((self.fit, self._known(self.fit), label))
+        self.correlations.show_content(self.fit)
+
+    def _known(self, fit: SroRefinement) -> Any:
+        return None if self.reference is None else self.reference.matched(fit.orbits)
+
+    def _show_again(self) -> None:
+        if self.fit is not None:
+            self.message.setText(self._show(self.fit))
+
+    def _row_chosen(self, *_: Any) -> None:
+        row = self.table.currentRow()
+        chosen = self.fit is not None and 0 <= row < len(self.fit.orbits)
+        self.slider.setEnabled(chosen)
+        if self.fit is None or not chosen:
+            self.slider_label.setText("Choose a line of the table to drag its α.")
+            return
+        self.slider_label.setText(f"Drag α of {self.fit.orbits[row].label}; it is held then:")
+        self.slider.blockSignals(True)
+        self.slider.setValue(float(np.clip(self.fit.alpha[row], -1, 1)))
+        self.slider.blockSignals(False)
+
+    def _dragged(self, value: float) -> None:
+        row = self.table.currentRow()
+        if self.fit is not None and 0 <= row < len(self.fit.orbits):
+            self.table.hold(row, value)
+
+    def _compare_chosen(self) -> None:
+        chosen = self.compare.currentText()
+        if chosen == FILE:
+            path, _ = QFileDialog.getOpenFileName(
+                self, "Known parameters", "", "Table or refinement (*.csv *.json)"
+            )
+            if path:
+                self.load_reference(path)
+            else:
+                self.compare.setCurrentText(NOTHING)
+                self._compare_chosen()
+            return
+        if chosen == NOTHING:
+            self.reference, self._reference_path = None, ""
+        elif chosen == PUBLISHED:
+            from dsfunet_core.refine.reference import Reference
+            from dsfunet_core.simulate.tris_amide import YELL_ALPHA
+
+            self.reference, self._reference_path = Reference(YELL_ALPHA), ""
+        self._show_again()
+
+    @qdebounced(timeout=150)
+    def _form_changed(self, *_: Any) -> None:
+        """Once there is a fit, it follows the form."""
+        if self.problem is not None and self.results.layer() is not None and not self.running:
+            self.run_or_cancel()
+
+    def _layer_changed(self, *_: Any) -> None:
+        layer = self.results.layer()
+        if self.problem is None or layer is self._fitted_layer:
+            return
+        self.problem = self.fit = self._fitted_layer = None
+        self.panel.setVisible(False)
+        self.table.clear_rows()
+        self.message.setText("")
+        if layer is not None:
+            self._follow_layer()
+
+    @qdebounced(timeout=50)
+    def _follow_layer(self) -> None:
+        if self.results.layer() is not None and not self.running:
+            self.run_or_cancel()
+
+    def _export(self, path: Path, fit: SroRefinement) -> None:
+        from dsfunet_core import save_result
+        from dsfunet_core.io.files import replacing
+        from dsfunet_core.refine.figures import fit_figure
+
+        suffix = path.suffix.lower()
+        if suffix not in EXPORTS:
+            raise ParameterError(
+                f"{path.name}: the suffix says what to write; use one of {', '.join(EXPORTS)}."
+            )
+        if suffix == ".csv":
+            fit.to_csv(path, overwrite=True)
+        elif suffix == ".json":
+            fit.to_json(path, overwrite=True)
+        elif suffix == ".h5":
+            save_result(path, self._result()[1], fit, overwrite=True)
+        else:
+            with replacing(path, overwrite=True) as temporary:
+                if suffix == ".txt":
+                    temporary.write_text(fit.yell_snippet(), encoding="utf-8")
+                else:
+                    label = "" if self.reference is None else self.reference.label
+                    figure = fit_figure(fit, reference=self._known(fit), label=label)
+                    figure.savefig(temporary, format=suffix[1:], dpi=200)
 
     def _result(self) -> tuple[Any, Factorization]:
         layer = self.results.layer()
@@ -98,42 +369,6 @@ class SroFit(Dock):
         result = core_object(layer)
         assert isinstance(result, Factorization)
         return layer, result
-
-    def _show(self, fit: SroRefinement) -> str:
-        self.fit = fit
-        self.table.setRowCount(len(fit.orbits))
-        rows = zip(fit.orbits, fit.alpha, fit.sigma, fit.at_bound, strict=True)
-        for i, (orbit, alpha, sigma, bound) in enumerate(rows):
-            cells = (
-                orbit.label,
-                str(orbit.multiplicity),
-                "–" if orbit.length != orbit.length else f"{orbit.length:.2f}",
-                with_uncertainty(alpha, sigma) + (" at its bound" if bound else ""),
-                f"{sigma:.4f}",
-            )
-            for j, text in enumerate(cells):
-                self.table.setItem(i, j, QTableWidgetItem(text))
-        for widget in (self.table, self.export_button, self.canvas):
-            widget.setVisible(True)
-        self.canvas.show_content(fit)
-        # The foot of the core's table says how good the fit is.
-        foot = fit.table().splitlines()[2 + len(fit.orbits) :]
-        return f"{len(fit.alpha)} parameters. " + "\n".join(foot)
-
-
-def _table() -> QTableWidget:
-    table = QTableWidget(0, len(COLUMNS))
-    table.setHorizontalHeaderLabels(COLUMNS)
-    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-    table.setMinimumHeight(150)
-    rows, columns = table.verticalHeader(), table.horizontalHeader()
-    assert rows is not None
-    assert columns is not None
-    rows.setVisible(False)
-    rows.setDefaultSectionSize(22)
-    columns.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-    columns.setStretchLastSection(True)
-    return table
 
 
 def _shows_order(layer: Any) -> bool:
