@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from dsfunet_core.factorization.result import Factorization
     from dsfunet_core.plane import ReciprocalPlane, ReciprocalVolume
     from dsfunet_core.refine.sro import SroProblem
+    from dsfunet_core.refine.unit_cell_map import UnitCellMap
 
-__all__ = ["FactorizeForm", "Form", "SliceForm", "SroFitForm", "from_stored"]
+__all__ = ["FactorizeForm", "Form", "SliceForm", "SroFitForm", "UnitCellForm", "from_stored"]
 
 #: Laue classes by symbol, as the core spells them; "" leaves the choice to the file.
 LAUE_CHOICES = {"": "as the file says", **{symbol: symbol for symbol in LAUE_CLASSES}}
@@ -100,16 +101,28 @@ class SliceForm(Form):
 class FactorizeForm(Form):
     """How to take a plane apart."""
 
-    bragg_radius: float = _entry(
-        0.0,
-        "Bragg radius",
-        "Spheres of this radius around the reciprocal-lattice points are left out. "
-        "0 where Bragg peaks were removed already.",
-        high=5.0,
-        step=0.02,
-        decimals=3,
-        unit=" Å⁻¹",
-        special="no masking",
+    method: str = _entry(
+        "lattice",
+        "Method",
+        "With the reciprocal lattice of the file, or by a trained network that needs none.",
+        choices={
+            "lattice": "lattice: from cell and axes of the file",
+            "network": "network: blind, no lattice needed",
+        },
+    )
+    model: str = _entry(
+        "",
+        "Model",
+        "Trained weights of the network; the bundled ones where nothing is chosen.",
+        choices={"": "bundled"},
+        open=True,
+    )
+    device: str = _entry(
+        "auto",
+        "Compute on",
+        "A graphics card where torch sees one, else the processor.",
+        choices={"auto": "the quickest there is"},
+        open=True,
     )
     support: float = _entry(
         0.0,
@@ -127,6 +140,18 @@ class FactorizeForm(Form):
     robust: bool = _entry(
         True, "Reject outliers", "Give pixels far off the model no weight, such as Bragg tails."
     )
+    bragg_radius: float = _entry(
+        0.0,
+        "Bragg radius",
+        "Spheres of this radius around the reciprocal-lattice points are left out. "
+        "Plugins > Diffuse Scattering > Mask artefacts does it with more care.",
+        high=5.0,
+        step=0.02,
+        decimals=3,
+        unit=" Å⁻¹",
+        special="no masking",
+        advanced=True,
+    )
     order: int = _entry(
         5,
         "Order",
@@ -139,30 +164,106 @@ class FactorizeForm(Form):
 
     def as_core_arguments(self) -> dict[str, Any]:
         """Keyword arguments of :func:`dsfunet_core.factorize`."""
-        return {
-            "support": self.support if self.support > 0 else "auto",
-            "background": self.background,
-            "robust": self.robust,
-            "order": self.order,
-        }
+        arguments: dict[str, Any] = {"method": self.method}
+        if self.method == "network":
+            if self.model:
+                arguments["weights"] = self.model
+        else:
+            arguments |= {
+                "support": self.support if self.support > 0 else "auto",
+                "background": self.background,
+                "robust": self.robust,
+                "order": self.order,
+            }
+        if self.device != "auto":
+            arguments["device"] = self.device
+        return arguments
 
     def compute(
         self, plane: ReciprocalPlane, callback: Any = None, cancel: CancelToken | None = None
     ) -> Factorization:
         """Mask the Bragg peaks and factorize."""
-        from dsfunet_core import factorize, mask_bragg
+        from dsfunet_core import devices, factorize, mask_bragg
 
         if self.bragg_radius > 0:
             plane = mask_bragg(plane, self.bragg_radius)
-        arguments = self.as_core_arguments()
+        arguments = {"device": devices.best(), **self.as_core_arguments()}
         return factorize(plane, **arguments, callback=callback, cancel=cancel)
 
     def script(self) -> tuple[str, ...]:
         """``result`` from ``plane``."""
-        mask: tuple[str, ...] = ()
+        lines: tuple[str, ...] = ()
         if self.bragg_radius > 0:
-            mask = (f"plane = dsfunet_core.mask_bragg(plane, {self.bragg_radius!r})",)
-        return (*mask, f"result = dsfunet_core.factorize({self._call('plane')})")
+            lines = (f"plane = dsfunet_core.mask_bragg(plane, {self.bragg_radius!r})",)
+        call = self._call("plane")
+        if self.device == "auto":
+            lines = ("from dsfunet_core import devices", *lines)
+            call += ", device=devices.best()"
+        return (*lines, f"result = dsfunet_core.factorize({call})")
+
+
+@dataclass(frozen=True)
+class UnitCellForm(Form):
+    """How to fold short-range order into one reciprocal cell."""
+
+    laue_class: str = _entry(
+        "",
+        "Laue class",
+        "Every sample then counts at all equivalent places of the cell.",
+        choices=LAUE_CHOICES,
+    )
+    threshold: float = _entry(
+        0.05,
+        "Threshold",
+        "Pixels whose form factor is below this fraction of its maximum are left out: there "
+        "the ratio is noise.",
+        high=0.9,
+        step=0.01,
+    )
+    bins: int = _entry(
+        48,
+        "Bins",
+        "Along each edge of the cell; take at least eight per shell of neighbours.",
+        low=4,
+        high=400,
+        step=8,
+    )
+    source: str = _entry(
+        "auto",
+        "Fold",
+        "The observation divided by the form factor, or the image of the short-range order.",
+        choices={
+            "auto": "ratio; image for factors from a network",
+            "ratio": "ratio: measured / form factor",
+            "sro": "image of the short-range order",
+        },
+        advanced=True,
+    )
+
+    def as_core_arguments(self) -> dict[str, Any]:
+        """Keyword arguments of :func:`dsfunet_core.project`."""
+        return {
+            "laue_class": self.laue_class or None,
+            "threshold": self.threshold,
+            "bins": (self.bins, self.bins),
+            "source": self.source,
+        }
+
+    def compute(self, target: Factorization | ReciprocalPlane) -> UnitCellMap:
+        """Fold."""
+        from dsfunet_core import project
+
+        return project(target, **self.as_core_arguments())
+
+    def script(self, target: str) -> tuple[str, ...]:
+        """``cell`` from ``result`` or ``plane``.
+
+        Parameters
+        ----------
+        target : str
+            Which of the two.
+        """
+        return (f"cell = dsfunet_core.project({self._call(target)})",)
 
 
 @dataclass(frozen=True)
@@ -209,24 +310,27 @@ class SroFitForm(Form):
             "in_plane_only": self.in_plane_only,
         }
 
-    def compute(self, result: Factorization) -> SroProblem:
+    def compute(self, target: Factorization | UnitCellMap) -> SroProblem:
         """Prepare the refinement."""
         from dsfunet_core import project
-        from dsfunet_core.refine import SroProblem
+        from dsfunet_core.refine import SroProblem, UnitCellMap
 
         arguments = self.as_core_arguments()
+        if isinstance(target, UnitCellMap):
+            return SroProblem(target, **arguments)
         if self.basis == "map":
             laue = self.laue_class or None
-            target = project(result, threshold=self.threshold, laue_class=laue)
-            return SroProblem(target, **arguments)
-        return SroProblem(result, threshold=self.threshold, **arguments)
+            cell = project(target, threshold=self.threshold, laue_class=laue)
+            return SroProblem(cell, **arguments)
+        return SroProblem(target, threshold=self.threshold, **arguments)
 
     def script(
         self,
         fixed: dict[tuple[int, int, int], float] | None = None,
         bounds: NDArray[np.float64] | None = None,
+        folded: bool = False,
     ) -> tuple[str, ...]:
-        """``fit`` from ``result``.
+        """``fit`` from ``result``, or from ``cell``.
 
         Parameters
         ----------
@@ -234,33 +338,34 @@ class SroFitForm(Form):
             Vector → α that is held.
         bounds : ndarray, shape (n, 2), optional
             Lowest and highest α of every orbit.
+        folded : bool
+            Whether there is a map ``cell`` already.
         """
-        target = "result"
-        lines: tuple[str, ...] = ("from dsfunet_core.refine import SroProblem",)
-        if self.basis == "map":
+        lines = ["from dsfunet_core.refine import SroProblem"]
+        if self.basis == "map" and not folded:
             laue = self.laue_class or None
-            lines = (
-                *lines,
+            lines.append(
                 f"cell = dsfunet_core.project(result, threshold={self.threshold!r}, "
-                f"laue_class={laue!r})",
+                f"laue_class={laue!r})"
             )
-            problem = f"problem = SroProblem({self._call('cell')})"
-        else:
-            problem = (
-                f"problem = SroProblem({self._call(target)}, threshold={self.threshold!r})"
-            )
+            folded = True
+        target = (
+            self._call("cell")
+            if folded
+            else (f"{self._call('result')}, threshold={self.threshold!r}")
+        )
         options = []
         if fixed:
             options.append(f"fixed={fixed!r}")
         if bounds is not None:
             limits = repr(bounds.tolist()).replace("inf", "float('inf')")
             options.append(f"bounds={limits}")
-        return (
-            *lines,
-            problem,
+        lines += [
+            f"problem = SroProblem({target})",
             f"fit = problem.refine({', '.join(options)})",
             "print(fit.table())",
-        )
+        ]
+        return tuple(lines)
 
 
 def from_stored(kind: type[Form], stored: dict[str, Any]) -> Form:

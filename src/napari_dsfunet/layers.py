@@ -18,10 +18,13 @@ if TYPE_CHECKING:
     from napari.types import LayerData
     from numpy.typing import NDArray
 
+    from dsfunet_core.refine.unit_cell_map import UnitCellMap
+
 __all__ = [
     "KEY",
     "VERSION",
     "array_axes",
+    "cell_layer",
     "core_object",
     "entry",
     "factorization_layers",
@@ -56,8 +59,10 @@ def entry(layer: Layer) -> dict[str, Any] | None:
     return noted
 
 
-def core_object(layer: Layer) -> ReciprocalVolume | ReciprocalPlane | Factorization | None:
-    """Volume, plane or factorization that a layer shows; None on layers of others."""
+def core_object(
+    layer: Layer,
+) -> ReciprocalVolume | ReciprocalPlane | Factorization | UnitCellMap | None:
+    """Volume, plane, factorization or map that a layer shows; None on layers of others."""
     noted = entry(layer)
     return None if noted is None else noted["object"]
 
@@ -232,6 +237,42 @@ def factorization_layers(
         )
         for role, values, colormap, limits in parts
     ]
+
+
+def cell_layer(
+    cell: UnitCellMap, script: tuple[str, ...] = (), name: str = "one cell"
+) -> LayerData:
+    """Image of one reciprocal cell, oblique as it is.
+
+    Parameters
+    ----------
+    cell : UnitCellMap
+        Bins without samples show the nearest sample; wide holes stay empty.
+    script : tuple of str
+        Python that makes ``cell``.
+    name : str
+        Name of the layer.
+
+    Returns
+    -------
+    tuple
+        Data, options, "image".
+    """
+    from dsfunet_core.frames import map_frame
+    from dsfunet_core.overview import display_range
+    from dsfunet_core.refine.figures import spread_out
+
+    values = spread_out(cell.values)
+    swap = [1, 0, 2]
+    options = {
+        "name": name,
+        "metadata": _note(cell, "cell", script),
+        "affine": map_frame(cell).affine[swap][:, swap],
+        "units": (UNIT,) * 2,
+        "colormap": "viridis",
+        "contrast_limits": (min(0.0, float(np.nanmin(values))), display_range(values)[1]),
+    }
+    return np.asarray(values.T, dtype=np.float32), options, "image"
 
 
 def _image(

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dsfunet_core.factorization.result import Factorization
-from dsfunet_core.plane import ReciprocalPlane, ReciprocalVolume
+from dsfunet_core.plane import ReciprocalVolume
+from dsfunet_core.refine.unit_cell_map import UnitCellMap
 from napari_dsfunet.layers import core_object, entry
 
 if TYPE_CHECKING:
@@ -92,11 +93,13 @@ def hkl_at(layer: Layer, position: Sequence[float]) -> NDArray[np.float64] | Non
         unordered = np.empty(3)
         unordered[list(noted["axes"])] = index
         return shown.hkl(unordered)
-    plane = shown.plane if isinstance(shown, Factorization) else shown
-    if not plane.has_geometry:
-        return None
     column, row = index
-    return plane.hkl(row, column)
+    if isinstance(shown, UnitCellMap):
+        inside = (np.array([row, column]) + 0.5) / shown.bins
+        hkl = shown.lattice.offset + inside @ shown.lattice.directions.T
+        return None if shown.cell is None else hkl
+    plane = shown.plane if isinstance(shown, Factorization) else shown
+    return plane.hkl(row, column) if plane.has_geometry else None
 
 
 def read_out(layer: Layer, position: Sequence[float]) -> str:
@@ -116,7 +119,7 @@ def read_out(layer: Layer, position: Sequence[float]) -> str:
         return ""
     shown = core_object(layer)
     plane = shown.plane if isinstance(shown, Factorization) else shown
-    assert isinstance(plane, ReciprocalPlane | ReciprocalVolume)
+    assert plane is not None
     assert plane.cell is not None
     q = float(np.linalg.norm(q_matrix(plane.cell) @ hkl))
     # Adding 0 turns −0 into 0.

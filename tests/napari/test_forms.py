@@ -24,6 +24,7 @@ def test_every_field_says_what_it_is(kind: type[Form]) -> None:
 def test_defaults_are_the_cores() -> None:
     assert SliceForm().as_core_arguments() == {"grid": "native", "thickness": 0.0}
     assert FactorizeForm().as_core_arguments() == {
+        "method": "lattice",
         **{name: factorize.__kwdefaults__[name] for name in ("support", "background")},
         **{name: factorize.__kwdefaults__[name] for name in ("robust", "order")},
     }
@@ -53,10 +54,24 @@ def test_slice_script_does_what_the_form_does(
 
 
 def test_factorize_script_masks_when_the_form_does() -> None:
-    assert len(FactorizeForm().script()) == 1
-    first, second = FactorizeForm(bragg_radius=0.1, support=12.5).script()
+    assert len(FactorizeForm(device="cpu").script()) == 1
+    first, second = FactorizeForm(bragg_radius=0.1, support=12.5, device="cpu").script()
     assert first == "plane = dsfunet_core.mask_bragg(plane, 0.1)"
     assert "support=12.5" in second
+
+
+def test_only_what_the_method_heeds_is_passed_on() -> None:
+    form = FactorizeForm(method="network", model="mine", support=5.0, device="cuda:1")
+    assert form.as_core_arguments() == {
+        "method": "network",
+        "weights": "mine",
+        "device": "cuda:1",
+    }
+
+
+def test_the_quickest_device_is_asked_for_where_the_script_runs() -> None:
+    script = "\n".join(FactorizeForm().script())
+    assert "device=devices.best()" in script
 
 
 def test_stored_values_that_no_longer_fit_are_left_out() -> None:

@@ -49,7 +49,10 @@ class Factorize(Dock):
         self.form.lines.insertRow(1, "Plane of volume", self.plane_text)
         self.form.lines.addRow("", self.tile)
         self.sources.currentIndexChanged.connect(self._source_changed)
+        self.form.changed.connect(self._method_changed)
         self._source_changed()
+        self._method_changed()
+        self.form.asked.connect(self._offer_all)
 
     def prepare(self) -> tuple[Compute, Callable[[Any], str]]:
         """Read the form; see :meth:`Dock.prepare`."""
@@ -65,6 +68,7 @@ class Factorize(Dock):
 
         def apply(found: tuple[ReciprocalPlane, Factorization]) -> str:
             plane, result = found
+            self._offer_all()
             new = factorization_layers(result, script)
             if isinstance(source, ReciprocalVolume):
                 lines = (*script_of(layer), *cut.script()) if script else ()
@@ -101,6 +105,24 @@ class Factorize(Dock):
         source = core_object(layer)
         assert isinstance(source, ReciprocalPlane | ReciprocalVolume)
         return layer, source
+
+    def _method_changed(self) -> None:
+        """Show what the method heeds."""
+        network = self.form.value().method == "network"
+        for name in ("support", "background", "robust"):
+            self.form.lines.setRowVisible(self.form.editors[name], not network)
+        self.form.lines.setRowVisible(self.form.editors["model"], network)
+
+    def _offer_all(self) -> None:
+        """Offer devices and models; torch, which knows them, is slow to import."""
+        from dsfunet_core import devices
+        from dsfunet_core.network import weights
+
+        found = devices.available()
+        labels = {"auto": f"the quickest there is: {found[0].label}"}
+        labels |= {device.name: f"{device.name}: {device.label}" for device in found}
+        self.form.offer("device", labels)
+        self.form.offer("model", {name: name for name in weights.available()})
 
     def _source_changed(self, *_: Any) -> None:
         layer = self.sources.layer()

@@ -34,6 +34,8 @@ class FormWidget(QWidget):
     """
 
     changed = Signal()
+    #: Somebody wants to see all choices of a field that were not known beforehand.
+    asked = Signal()
 
     def __init__(self, kind: type[Form]) -> None:
         super().__init__()
@@ -49,6 +51,8 @@ class FormWidget(QWidget):
             editor.setToolTip(entry.metadata["tip"])
             _signal(editor).connect(self._changed)
             self.editors[entry.name] = editor
+            if isinstance(editor, _OpenBox):
+                editor.asked.connect(self.asked)
             lines = advanced if entry.metadata.get("advanced") else self.lines
             if isinstance(editor, QCheckBox):
                 editor.setText(entry.metadata["label"])
@@ -77,6 +81,25 @@ class FormWidget(QWidget):
         for name, value in asdict(form).items():
             _write(self.editors[name], value)
 
+    def offer(self, name: str, choices: dict[str, str]) -> None:
+        """Offer more for a field whose choices are not all known beforehand.
+
+        Parameters
+        ----------
+        name : str
+            Of the field.
+        choices : dict
+            Value → text, after those of the form.
+        """
+        editor = self.editors[name]
+        assert isinstance(editor, QComboBox)
+        for value, text in choices.items():
+            index = editor.findData(value)
+            if index < 0:
+                editor.addItem(text, value)
+            else:
+                editor.setItemText(index, text)
+
     def reset(self) -> None:
         """Back to the defaults."""
         self.set_value(self.kind())
@@ -102,6 +125,16 @@ class FormWidget(QWidget):
         self.changed.emit()
 
 
+class _OpenBox(QComboBox):
+    """Box whose choices are found out when they are asked for."""
+
+    asked = Signal()
+
+    def showPopup(self) -> None:  # noqa: N802
+        self.asked.emit()
+        super().showPopup()
+
+
 def _settings() -> QSettings:
     return QSettings(QSettings.Format.IniFormat, QSettings.Scope.UserScope, "napari-dsfunet")
 
@@ -119,7 +152,12 @@ def _editor(default: Any, limits: Any) -> QWidget:
         box.setChecked(default)
         return box
     if isinstance(default, str) and "choices" in limits:
-        choice = QComboBox()
+        choice = _OpenBox() if limits.get("open") else QComboBox()
+        # Long texts must not widen the dock.
+        choice.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        choice.setMinimumContentsLength(10)
         for value, text in limits["choices"].items():
             choice.addItem(text, value)
         choice.setCurrentIndex(choice.findData(default))
@@ -162,6 +200,10 @@ def _write(editor: Any, value: Any) -> None:
         editor.setChecked(value)
     elif isinstance(editor, QComboBox):
         index = editor.findData(value)
+        if index < 0 and isinstance(editor, _OpenBox):
+            # Kept from another time; what is offered may come later.
+            editor.addItem(value, value)
+            index = editor.count() - 1
         if index >= 0:
             editor.setCurrentIndex(index)
     elif isinstance(editor, QLineEdit):

@@ -23,6 +23,7 @@ from superqt.utils import qdebounced
 
 from dsfunet_core.errors import DsfunetError, ParameterError
 from dsfunet_core.factorization.result import Factorization
+from dsfunet_core.refine.unit_cell_map import UnitCellMap
 from napari_dsfunet.forms import SroFitForm
 from napari_dsfunet.layers import core_object, entry, script_of
 from napari_dsfunet.widgets.dock import Dock
@@ -122,7 +123,11 @@ class SroFit(Dock):
         known = script_of(layer)
         form: SroFitForm = self.form.value()
         orbits = () if self.fit is None else self.fit.orbits
-        lines = form.script(self.table.fixed(orbits), self.table.bounds(orbits))
+        lines = form.script(
+            self.table.fixed(orbits),
+            self.table.bounds(orbits),
+            folded=isinstance(self._result()[1], UnitCellMap),
+        )
         return (*known, *lines) if known else ()
 
     def refit(self) -> None:
@@ -349,7 +354,13 @@ class SroFit(Dock):
         elif suffix == ".json":
             fit.to_json(path, overwrite=True)
         elif suffix == ".h5":
-            save_result(path, self._result()[1], fit, overwrite=True)
+            result = self._result()[1]
+            if isinstance(result, UnitCellMap):
+                raise ParameterError(
+                    "the fit is to a map of one cell; a result file holds a factorization. "
+                    "Fit the factorization's SRO layer, or export .json."
+                )
+            save_result(path, result, fit, overwrite=True)
         else:
             with replacing(path, overwrite=True) as temporary:
                 if suffix == ".txt":
@@ -359,7 +370,7 @@ class SroFit(Dock):
                     figure = fit_figure(fit, reference=self._known(fit), label=label)
                     figure.savefig(temporary, format=suffix[1:], dpi=200)
 
-    def _result(self) -> tuple[Any, Factorization]:
+    def _result(self) -> tuple[Any, Factorization | UnitCellMap]:
         layer = self.results.layer()
         if layer is None:
             raise ParameterError(
@@ -367,10 +378,10 @@ class SroFit(Dock):
                 "Scattering > Factorize, or open a saved one."
             )
         result = core_object(layer)
-        assert isinstance(result, Factorization)
+        assert isinstance(result, Factorization | UnitCellMap)
         return layer, result
 
 
 def _shows_order(layer: Any) -> bool:
     noted = entry(layer)
-    return noted is not None and noted["role"] == "SRO"
+    return noted is not None and noted["role"] in ("SRO", "cell")
