@@ -9,19 +9,23 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+from dsfunet_core.errors import ParameterError
 from dsfunet_core.symmetry import LAUE_CLASSES
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from napari.types import LayerData
 
     from dsfunet_core.factorization import CancelToken
     from dsfunet_core.factorization.result import Factorization
     from dsfunet_core.plane import ReciprocalPlane, ReciprocalVolume
-    from dsfunet_core.refine.sro import SroProblem
-    from dsfunet_core.refine.unit_cell_map import UnitCellMap
 
-__all__ = ["FactorizeForm", "Form", "SliceForm", "SroFitForm", "UnitCellForm", "from_stored"]
+__all__ = [
+    "OpenForm",
+    "FactorizeForm",
+    "Form",
+    "SliceForm",
+    "from_stored",
+]
 
 #: Laue classes by symbol, as the core spells them; "" leaves the choice to the file.
 LAUE_CHOICES = {"": "as the file says", **{symbol: symbol for symbol in LAUE_CLASSES}}
@@ -44,6 +48,81 @@ class Form:
         """Arguments of a call, as Python."""
         named = (f"{name}={value!r}" for name, value in self.as_core_arguments().items())
         return ", ".join([*first, *named])
+
+
+@dataclass(frozen=True)
+class OpenForm(Form):
+    """A file that does not say all about itself."""
+
+    path: str = _entry("", "File", "Any reconstruction, plane, detector image or array.")
+    dataset: str = _entry(
+        "",
+        "Dataset",
+        "Which of the arrays of an HDF5 file; a key of an .npz; a page of a TIFF.",
+        choices={"": "the file's own choice"},
+        open=True,
+    )
+    cell: str = _entry(
+        "",
+        "Unit cell",
+        "a b c α β γ in Å and degrees. Empty: as the file says.",
+        placeholder="as the file says; or 5.1 6.2 7.3 90 95 90",
+    )
+    section: str = _entry(
+        "",
+        "Which plane",
+        "Of an image: hk0, h0l, hhl, 2kl. Empty: as the file says.",
+        placeholder="of an image: hk0, h0l, …",
+    )
+    axes: str = _entry(
+        "",
+        "Axes",
+        "Which index runs along each array axis: kh for k down the rows and h along the "
+        "columns, lkh for a volume.",
+        placeholder="hk; kh for k down the rows",
+    )
+    limits: str = _entry(
+        "",
+        "Limits",
+        "Index of the first and the last pixel's centre along each axis, in the order of "
+        "Axes. They may fall: most images have their largest index in row 0.",
+        placeholder="-8 8 -10 10",
+    )
+
+    def as_core_arguments(self) -> dict[str, Any]:
+        """Keyword arguments of :func:`dsfunet_core.read`, those that are filled in."""
+        arguments: dict[str, Any] = {}
+        for name in ("dataset", "section", "axes"):
+            if getattr(self, name).strip():
+                arguments[name] = getattr(self, name).strip()
+        for name, counts in (("cell", (6,)), ("limits", (4, 6))):
+            text = getattr(self, name).strip()
+            if text:
+                arguments[name] = _numbers(name, text, counts)
+        return arguments
+
+    def compute(self) -> list[LayerData]:
+        """Layers of the file."""
+        from napari_dsfunet.reader import read_file
+
+        if not self.path.strip():
+            raise ParameterError("no file is named; choose one with Browse….")
+        return read_file(self.path.strip(), **self.as_core_arguments())
+
+
+def _numbers(name: str, text: str, counts: tuple[int, ...]) -> tuple[float, ...]:
+    """Numbers of a text, parted by blanks, commas or semicolons."""
+    parts = text.replace(",", " ").replace(";", " ").replace("−", "-").split()
+    try:
+        values = tuple(float(part) for part in parts)
+    except ValueError:
+        values = ()
+    if len(values) not in counts:
+        wanted = " or ".join(map(str, counts))
+        raise ParameterError(
+            f"{name}: {text!r}; {wanted} numbers parted by blanks were expected."
+        )
+    return values
 
 
 @dataclass(frozen=True)
@@ -200,172 +279,6 @@ class FactorizeForm(Form):
             lines = ("from dsfunet_core import devices", *lines)
             call += ", device=devices.best()"
         return (*lines, f"result = dsfunet_core.factorize({call})")
-
-
-@dataclass(frozen=True)
-class UnitCellForm(Form):
-    """How to fold short-range order into one reciprocal cell."""
-
-    laue_class: str = _entry(
-        "",
-        "Laue class",
-        "Every sample then counts at all equivalent places of the cell.",
-        choices=LAUE_CHOICES,
-    )
-    threshold: float = _entry(
-        0.05,
-        "Threshold",
-        "Pixels whose form factor is below this fraction of its maximum are left out: there "
-        "the ratio is noise.",
-        high=0.9,
-        step=0.01,
-    )
-    bins: int = _entry(
-        48,
-        "Bins",
-        "Along each edge of the cell; take at least eight per shell of neighbours.",
-        low=4,
-        high=400,
-        step=8,
-    )
-    source: str = _entry(
-        "auto",
-        "Fold",
-        "The observation divided by the form factor, or the image of the short-range order.",
-        choices={
-            "auto": "ratio; image for factors from a network",
-            "ratio": "ratio: measured / form factor",
-            "sro": "image of the short-range order",
-        },
-        advanced=True,
-    )
-
-    def as_core_arguments(self) -> dict[str, Any]:
-        """Keyword arguments of :func:`dsfunet_core.project`."""
-        return {
-            "laue_class": self.laue_class or None,
-            "threshold": self.threshold,
-            "bins": (self.bins, self.bins),
-            "source": self.source,
-        }
-
-    def compute(self, target: Factorization | ReciprocalPlane) -> UnitCellMap:
-        """Fold."""
-        from dsfunet_core import project
-
-        return project(target, **self.as_core_arguments())
-
-    def script(self, target: str) -> tuple[str, ...]:
-        """``cell`` from ``result`` or ``plane``.
-
-        Parameters
-        ----------
-        target : str
-            Which of the two.
-        """
-        return (f"cell = dsfunet_core.project({self._call(target)})",)
-
-
-@dataclass(frozen=True)
-class SroFitForm(Form):
-    """How to refine Warren–Cowley parameters."""
-
-    laue_class: str = _entry(
-        "",
-        "Laue class",
-        "Makes vectors equivalent, so that they share one parameter.",
-        choices=LAUE_CHOICES,
-    )
-    shells: int = _entry(5, "Shells", "Largest in-plane index of a vector.", low=1, high=12)
-    in_plane_only: bool = _entry(
-        True,
-        "In-plane vectors only",
-        "Leave out vectors with a component along the plane's normal.",
-        advanced=True,
-    )
-    basis: str = _entry(
-        "",
-        "Fit",
-        "The Fourier coefficients of the factorization carry the full covariance, with the "
-        "form factor marginalised. The map of one cell is the way of the paper, and the only "
-        "one for factors from a network.",
-        choices={"": "coefficients, where there are such", "map": "the map of one cell"},
-        advanced=True,
-    )
-    threshold: float = _entry(
-        0.05,
-        "Threshold",
-        "Pixels whose form factor is below this fraction of its maximum are left out of the "
-        "observed map.",
-        high=0.9,
-        step=0.01,
-        advanced=True,
-    )
-
-    def as_core_arguments(self) -> dict[str, Any]:
-        """Keyword arguments of :class:`dsfunet_core.refine.SroProblem`."""
-        return {
-            "laue_class": self.laue_class or None,
-            "shells": self.shells,
-            "in_plane_only": self.in_plane_only,
-        }
-
-    def compute(self, target: Factorization | UnitCellMap) -> SroProblem:
-        """Prepare the refinement."""
-        from dsfunet_core import project
-        from dsfunet_core.refine import SroProblem, UnitCellMap
-
-        arguments = self.as_core_arguments()
-        if isinstance(target, UnitCellMap):
-            return SroProblem(target, **arguments)
-        if self.basis == "map":
-            laue = self.laue_class or None
-            cell = project(target, threshold=self.threshold, laue_class=laue)
-            return SroProblem(cell, **arguments)
-        return SroProblem(target, threshold=self.threshold, **arguments)
-
-    def script(
-        self,
-        fixed: dict[tuple[int, int, int], float] | None = None,
-        bounds: NDArray[np.float64] | None = None,
-        folded: bool = False,
-    ) -> tuple[str, ...]:
-        """``fit`` from ``result``, or from ``cell``.
-
-        Parameters
-        ----------
-        fixed : dict, optional
-            Vector → α that is held.
-        bounds : ndarray, shape (n, 2), optional
-            Lowest and highest α of every orbit.
-        folded : bool
-            Whether there is a map ``cell`` already.
-        """
-        lines = ["from dsfunet_core.refine import SroProblem"]
-        if self.basis == "map" and not folded:
-            laue = self.laue_class or None
-            lines.append(
-                f"cell = dsfunet_core.project(result, threshold={self.threshold!r}, "
-                f"laue_class={laue!r})"
-            )
-            folded = True
-        target = (
-            self._call("cell")
-            if folded
-            else (f"{self._call('result')}, threshold={self.threshold!r}")
-        )
-        options = []
-        if fixed:
-            options.append(f"fixed={fixed!r}")
-        if bounds is not None:
-            limits = repr(bounds.tolist()).replace("inf", "float('inf')")
-            options.append(f"bounds={limits}")
-        lines += [
-            f"problem = SroProblem({target})",
-            f"fit = problem.refine({', '.join(options)})",
-            "print(fit.table())",
-        ]
-        return tuple(lines)
 
 
 def from_stored(kind: type[Form], stored: dict[str, Any]) -> Form:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari.types import LayerData
     from numpy.typing import NDArray
 
+    from dsfunet_core.refine.result import SroRefinement
     from dsfunet_core.refine.unit_cell_map import UnitCellMap
 
 __all__ = [
@@ -74,7 +75,9 @@ def script_of(layer: Layer) -> tuple[str, ...]:
 
 
 def object_layers(
-    data: ReciprocalVolume | ReciprocalPlane, source: str | None = None
+    data: ReciprocalVolume | ReciprocalPlane,
+    source: str | None = None,
+    read_from: tuple[str, dict[str, Any]] | None = None,
 ) -> list[LayerData]:
     """Layers for what was read from a file.
 
@@ -83,14 +86,19 @@ def object_layers(
     data : ReciprocalVolume or ReciprocalPlane
         From :func:`dsfunet_core.read`.
     source : str, optional
-        The path as a Python expression, for scripts.
+        The path, and options if any, as a Python expression, for scripts.
+    read_from : tuple of str and dict, optional
+        Path and options of :func:`dsfunet_core.read`; sessions keep them instead of a
+        volume's data.
     """
     volume = isinstance(data, ReciprocalVolume)
     name = "volume" if volume else "plane"
     script = () if source is None else (f"{name} = dsfunet_core.read({source})",)
-    if isinstance(data, ReciprocalVolume):
-        return [volume_layer(data, script)]
-    return [plane_layer(data, script)]
+    if not isinstance(data, ReciprocalVolume):
+        return [plane_layer(data, script)]
+    layer = volume_layer(data, script)
+    layer[1]["metadata"][KEY]["read_from"] = read_from
+    return [layer]
 
 
 def array_axes(volume: ReciprocalVolume) -> tuple[int, int, int]:
@@ -191,7 +199,7 @@ def plane_layer(plane: ReciprocalPlane, script: tuple[str, ...] = ()) -> LayerDa
 
 
 def factorization_layers(
-    result: Factorization, script: tuple[str, ...] = ()
+    result: Factorization, script: tuple[str, ...] = (), fit: SroRefinement | None = None
 ) -> list[LayerData]:
     """Form factor, short-range order, product and residual of a factorization.
 
@@ -201,6 +209,8 @@ def factorization_layers(
         What to show.
     script : tuple of str
         Python that makes ``result``.
+    fit : SroRefinement, optional
+        What was refined to it, to be saved along.
 
     Returns
     -------
@@ -231,7 +241,7 @@ def factorization_layers(
             plane,
             values,
             f"{plane.name} {role}",
-            _note(result, role, script),
+            _note(result, role, script, fit=fit),
             colormap=colormap,
             contrast_limits=limits,
         )

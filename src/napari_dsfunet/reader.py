@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari.types import LayerData
 
-__all__ = ["get_reader", "read_file"]
+__all__ = ["get_reader", "read_file", "read_files"]
+
+#: End of the name of saved sessions.
+SESSION = ".dsfunet"
+#: Files of a folder that are opened; more would bury the viewer.
+MOST_FILES = 200
 
 
 def get_reader(path: str | list[str]) -> Callable[..., list[LayerData]] | None:
-    """Reader for a file whose content is known, by its layout and not by its name.
+    """Reader for files and folders whose content is known, by layout and not by name.
 
     Parameters
     ----------
     path : str or list of str
-        What was opened; of several files none is claimed.
+        What was opened. A folder, or a list, is claimed if every file that may be data is.
 
     Returns
     -------
@@ -27,38 +32,57 @@ def get_reader(path: str | list[str]) -> Callable[..., list[LayerData]] | None:
         None for files of others. Never raises.
     """
     try:
-        if isinstance(path, list):
-            if len(path) != 1:
-                return None
-            path = path[0]
-        if not Path(path).is_file():
+        paths = [Path(p) for p in (path if isinstance(path, list) else [path])]
+        if len(paths) == 1 and paths[0].is_dir():
+            found = [p for p in _files(paths[0]) if _ours(p)]
+            return read_files if found else None
+        if not paths or not all(p.is_file() and _ours(p) for p in paths):
             return None
-        from dsfunet_core.io import (
-            chess,
-            mantid,
-            meerkat,
-            nexus,
-            numpy,
-            nxrefine,
-            results,
-            yell,
-        )
-
-        # Pictures are left to napari's own readers: few of them are scattering.
-        formats = (meerkat, mantid, nxrefine, chess, nexus, yell, numpy)
-        claimed = any(module.recognises(Path(path), None) for module in formats)
-        return read_file if claimed or results.recognises(Path(path)) else None
+        return read_file if len(paths) == 1 else read_files
     except Exception:  # whatever a damaged file raises, it is not ours to open
         return None
 
 
-def read_file(path: str | list[str]) -> list[LayerData]:
+def read_files(path: str | list[str]) -> list[LayerData]:
+    """Layers of a folder's files, or of several files.
+
+    Parameters
+    ----------
+    path : str or list of str
+        Folder or files; those of others in a folder are passed over.
+
+    Returns
+    -------
+    list of tuple
+        Data, options, "image".
+
+    Raises
+    ------
+    FileFormatError
+        If a file is damaged, or there are too many.
+    """
+    from dsfunet_core.errors import FileFormatError
+
+    paths = [Path(p) for p in (path if isinstance(path, list) else [path])]
+    if len(paths) == 1 and paths[0].is_dir():
+        paths = [p for p in _files(paths[0]) if _ours(p)]
+    if len(paths) > MOST_FILES:
+        raise FileFormatError(
+            f"{len(paths)} files at once: at most {MOST_FILES} are opened as layers. Open some "
+            "of them, or work through the folder with the dsfunet command."
+        )
+    return [layer for found in paths for layer in read_file(str(found))]
+
+
+def read_file(path: str | list[str], **options: Any) -> list[LayerData]:
     """Layers of a file.
 
     Parameters
     ----------
     path : str or list of str
-        A volume, a plane, or a saved factorization.
+        A volume, a plane, a saved factorization, or a saved session.
+    **options
+        For :func:`dsfunet_core.read`: dataset, cell, section, axes, limits.
 
     Returns
     -------
@@ -76,12 +100,33 @@ def read_file(path: str | list[str]) -> list[LayerData]:
     found = Path(path[0] if isinstance(path, list) else path)
     source = repr(str(found))
     follow_current()
-    if results.recognises(found):
-        result = results.load_result(found)
+    if found.suffix == SESSION:
+        import napari
+
+        from napari_dsfunet.session import open_session
+
+        viewer = napari.current_viewer()
+        if viewer is not None:
+            open_session(viewer, found)
+        # What napari takes for "opened, and there is nothing to add".
+        return [(None,)]
+    if not options and results.recognises(found):
+        from dsfunet_core.io.results import load_fit
+
+        result, fit = results.load_result(found), load_fit(found)
         script = (f"result = dsfunet_core.load_result({source})",)
         plane = plane_layer(result.plane, (*script, "plane = result.plane"))
-        return [plane, *factorization_layers(result, script)]
-    return object_layers(read(found), source)
+        layers = factorization_layers(result, script, fit)
+        # One map above the other: only the topmost is seen, so the others need no drawing.
+        for _, shown, _ in layers:
+            shown["visible"] = False
+        return [plane, *layers]
+    if not options.get("dataset"):
+        chosen = _picked(found, options)
+        if chosen is not None:
+            options["dataset"] = chosen
+    given = "".join(f", {name}={value!r}" for name, value in options.items())
+    return object_layers(read(found, **options), f"{source}{given}", (str(found), options))
 
 
 def follow_current() -> None:
@@ -93,3 +138,54 @@ def follow_current() -> None:
     viewer = napari.current_viewer()
     if viewer is not None:
         follow(viewer)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+
+
+def _ours(path: Path) -> bool:
+    """Whether a file's content is diffuse scattering for sure."""
+    from dsfunet_core.io import (
+        chess,
+        images,
+        mantid,
+        meerkat,
+        nexus,
+        numpy,
+        nxrefine,
+        results,
+        tiff,
+        yell,
+    )
+
+    if path.suffix == SESSION:
+        from napari_dsfunet.session import is_session
+
+        return is_session(path)
+    formats = (meerkat, mantid, nxrefine, chess, nexus, yell, numpy, images)
+    if any(module.recognises(path, None) for module in formats):
+        return True
+    # Of TIFFs only those that say where their pixels lie: few of them are scattering.
+    return results.recognises(path) or (tiff.recognises(path, None) and tiff.is_placed(path))
+
+
+def _picked(path: Path, options: dict[str, Any]) -> str | None:
+    """Dataset that the user chose, where the file leaves a choice."""
+    import h5py
+
+    from dsfunet_core.errors import FileFormatError
+    from dsfunet_core.io import arrays, read
+
+    if not h5py.is_hdf5(path):
+        return None
+    try:
+        read(path, **options)
+    except FileFormatError:
+        found = arrays(path)
+        if len(found) < 2:
+            raise
+        from napari_dsfunet.widgets.dataset_picker import pick
+
+        return pick(path, found)
+    return None

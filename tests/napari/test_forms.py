@@ -9,7 +9,8 @@ from dataclasses import fields
 import pytest
 
 from dsfunet_core import ReciprocalPlane, ReciprocalVolume, factorize, refine_sro
-from napari_dsfunet.forms import FactorizeForm, Form, SliceForm, SroFitForm, from_stored
+from napari_dsfunet.forms import FactorizeForm, Form, SliceForm, from_stored
+from napari_dsfunet.forms_order import SroFitForm
 
 FORMS = [SliceForm, FactorizeForm, SroFitForm]
 

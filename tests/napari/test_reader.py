@@ -60,10 +60,71 @@ def test_never_raises(tmp_path: Path, meerkat: Path) -> None:
     with h5py.File(tmp_path / "foreign.h5", "w") as h5:
         h5["pictures"] = np.zeros((3, 3))
     assert get_reader(str(tmp_path / "foreign.h5")) is None
-    assert get_reader(str(tmp_path)) is None
+    (tmp_path / "empty").mkdir()
+    assert get_reader(str(tmp_path / "empty")) is None
     assert get_reader(str(tmp_path / "missing.h5")) is None
-    assert get_reader([str(meerkat), str(meerkat)]) is None
+    assert get_reader([str(meerkat), str(tmp_path / "foreign.h5")]) is None
+    assert get_reader([]) is None
     assert get_reader("\0") is None
+
+
+def test_folders_and_several_files(
+    meerkat: Path, tmp_path: Path, small_plane: ReciprocalPlane
+) -> None:
+    for name in ("hk2", "hk1"):
+        write_npz(tmp_path / f"{name}.npz", small_plane.replace(name=name))
+    (tmp_path / "notes.txt").write_text("of the measurement")
+    for opened in (str(tmp_path), [str(tmp_path / "hk1.npz"), str(tmp_path / "hk2.npz")]):
+        reader = get_reader(opened)
+        assert reader is not None
+        names = [options["name"] for _, options, _ in reader(opened)]
+        expected = ["hk1", "hk2"]
+        assert [n for n in names if n.startswith("hk")] == expected
+        # The reconstruction of the folder comes, too; what is no data does not.
+        assert len(names) == (3 if opened == str(tmp_path) else 2)
+
+
+def test_folder_through_napari(
+    registered: Any, tmp_path: Path, small_plane: ReciprocalPlane
+) -> None:
+    for name in ("hk1", "hk2"):
+        write_npz(tmp_path / f"{name}.npz", small_plane.replace(name=name))
+    viewer = ViewerModel()
+    layers = viewer.open(str(tmp_path), plugin="napari-dsfunet")
+    assert [layer.name for layer in layers] == ["hk1", "hk2"]
+
+
+def test_tiffs_of_others_are_left_alone(tmp_path: Path, small_plane: ReciprocalPlane) -> None:
+    import tifffile
+
+    tifffile.imwrite(tmp_path / "cells.tif", np.zeros((40, 50), np.uint8))
+    assert get_reader(str(tmp_path / "cells.tif")) is None
+    write(tmp_path / "plane.tif", small_plane)
+    assert get_reader(str(tmp_path / "plane.tif")) is read_file
+
+
+def test_a_file_with_several_arrays_asks_which(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, qtbot: Any
+) -> None:
+    from napari_dsfunet.widgets.dataset_picker import DatasetPicker
+
+    path = tmp_path / "several.h5"
+    with h5py.File(path, "w") as h5:
+        h5["small"], h5["large"] = np.zeros((8, 8)), np.ones((9, 9))
+
+    def choose(self: DatasetPicker) -> bool:
+        assert "9 × 9" in self.list.item(0).text()
+        self.list.setCurrentRow(1)
+        return True
+
+    monkeypatch.setattr(DatasetPicker, "exec", choose)
+    placed = {"cell": (5, 6, 7, 90, 90, 90), "section": "hk0", "limits": (-1, 1, -1, 1)}
+    ((data, options, _),) = read_file(str(path), **placed)
+    assert data.shape == (8, 8)
+    assert "dataset='/small'" in options["metadata"]["dsfunet"]["script"][0]
+    monkeypatch.setattr(DatasetPicker, "exec", lambda self: False)
+    with pytest.raises(FileFormatError, match="none of its arrays"):
+        read_file(str(path), **placed)
 
 
 def test_damaged_file_is_explained(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
 from dsfunet_core import Factorization, ReciprocalPlane, factorize
-from napari_dsfunet.forms import SroFitForm
+from napari_dsfunet.forms_order import SroFitForm
 from napari_dsfunet.layers import factorization_layers
 from napari_dsfunet.widgets.sro_fit import FILE, NOTHING, PUBLISHED, SroFit
 

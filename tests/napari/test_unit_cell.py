@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
 from dsfunet_core import Factorization, ReciprocalPlane, UnitCellMap, factorize
-from napari_dsfunet.forms import UnitCellForm
+from napari_dsfunet.forms_order import UnitCellForm
 from napari_dsfunet.layers import core_object, factorization_layers
 from napari_dsfunet.view import hkl_at
 from napari_dsfunet.widgets.sro_fit import SroFit

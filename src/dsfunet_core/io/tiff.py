@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from dsfunet_core.plane import ReciprocalVolume
 
-__all__ = ["read", "recognises", "write_tiff"]
+__all__ = ["is_placed", "read", "recognises", "write_tiff"]
 
 _MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 #: Largest page [bytes], and how often smaller than its pixels a packed one may be.
@@ -44,6 +44,20 @@ def recognises(path: Path, dataset: str | None) -> bool:
     del dataset
     with path.open("rb") as file:
         return file.read(4) in _MAGIC
+
+
+def is_placed(path: Path) -> bool:
+    """Whether a TIFF says where its pixels lie, as those of :func:`write_tiff` do.
+
+    Parameters
+    ----------
+    path : Path
+        A TIFF.
+    """
+    import tifffile
+
+    with tifffile.TiffFile(path) as tif:
+        return _record(getattr(tif.pages.first, "description", "")) is not None
 
 
 def read(path: Path, dataset: str | None = None) -> ReciprocalPlane:

@@ -163,7 +163,9 @@ def _editor(default: Any, limits: Any) -> QWidget:
         choice.setCurrentIndex(choice.findData(default))
         return choice
     if isinstance(default, str):
-        return QLineEdit(default)
+        line = QLineEdit(default)
+        line.setPlaceholderText(limits.get("placeholder", ""))
+        return line
     spin: Any = QSpinBox() if isinstance(default, int) else QDoubleSpinBox()
     if isinstance(default, float):
         spin.setDecimals(limits.get("decimals", 2))

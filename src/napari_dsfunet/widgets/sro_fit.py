@@ -24,7 +24,7 @@ from superqt.utils import qdebounced
 from dsfunet_core.errors import DsfunetError, ParameterError
 from dsfunet_core.factorization.result import Factorization
 from dsfunet_core.refine.unit_cell_map import UnitCellMap
-from napari_dsfunet.forms import SroFitForm
+from napari_dsfunet.forms_order import SroFitForm
 from napari_dsfunet.layers import core_object, entry, script_of
 from napari_dsfunet.widgets.dock import Dock
 from napari_dsfunet.widgets.fit_canvas import AlphaPlot, CellMaps, CorrelationMap

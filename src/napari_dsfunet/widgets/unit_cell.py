@@ -12,7 +12,7 @@ from superqt.utils import qdebounced
 from dsfunet_core.errors import ParameterError
 from dsfunet_core.factorization.result import Factorization
 from dsfunet_core.plane import ReciprocalPlane
-from napari_dsfunet.forms import UnitCellForm
+from napari_dsfunet.forms_order import UnitCellForm
 from napari_dsfunet.layers import cell_layer, core_object, entry, script_of
 from napari_dsfunet.placing import add_above
 from napari_dsfunet.widgets.canvas import Canvas
