@@ -7,26 +7,21 @@ factors: see ``docs/factorization.md`` for the mathematics.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from dsfunet_core.errors import ParameterError
-from dsfunet_core.factorization.envelope import radial_envelope
+from dsfunet_core.factorization.filling import extrapolated, filled_from
 from dsfunet_core.factorization.inversion import has_inversion, impose_inversion
 from dsfunet_core.factorization.plane_data import PlaneData
-from dsfunet_core.factorization.problem import Problem
-from dsfunet_core.factorization.solver import Solution, form_factor_step, solve
-from dsfunet_core.factorization.support import (
-    annular_prior,
-    choose_support,
-    first_guess,
-    with_support,
-)
-from dsfunet_core.factorization.transforms import FormFactorBasis, SroBasis
+from dsfunet_core.factorization.preparation import build_problem
+from dsfunet_core.factorization.shift import LatticeShift, shift_lattice
+from dsfunet_core.factorization.solver import Solution, solve
+from dsfunet_core.factorization.support import choose_support, first_guess, with_support
+from dsfunet_core.factorization.transforms import SroBasis
 from dsfunet_core.factorization.uncertainty import sro_covariance
 
 if TYPE_CHECKING:
@@ -34,16 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LatticeSolution", "factorize_arrays"]
 
-#: Relative misfit assumed at least when filling dead zones: model errors are correlated,
-#: and taking them for exact knowledge makes the extrapolation ring.
-EXTRAPOLATION_MISFIT = 1e-4
-#: Rounds of re-estimating the prior from the solution.
-PRIOR_ROUNDS = 2
-#: Places told apart along each edge of a reciprocal cell, and the fraction of the cells in
-#: which one must have been measured to count as seen.
-CELL_BINS, HARDLY = 20, 0.05
-#: Degree of the background polynomial along each axis, in total.
-BACKGROUND_DEGREE = 3
 #: Median ratio of the block variances to the model's from which the former count.
 BLOCK_EXCESS = 1.25
 
@@ -66,6 +51,8 @@ class LatticeSolution:
         Of (Re C, Im C).
     choices : dict
         What was chosen and why.
+    shift : LatticeShift, optional
+        Where the lattice was refined to.
     """
 
     form_factor: NDArray[np.float64]
@@ -76,6 +63,7 @@ class LatticeSolution:
     values: NDArray[np.complex128]
     covariance: NDArray[np.float64] | None
     choices: dict[str, Any]
+    shift: LatticeShift | None = None
 
 
 def factorize_arrays(
@@ -86,6 +74,8 @@ def factorize_arrays(
     background: bool = False,
     robust: bool = True,
     errors: bool = True,
+    refine_lattice: bool = False,
+    guesses: Sequence[NDArray] | None = None,
     device: str | None = None,
     callback: Callable[[int, int, str], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
@@ -109,6 +99,12 @@ def factorize_arrays(
         Reject outliers such as leftover Bragg peaks.
     errors : bool
         Compute the covariance of the coefficients.
+    refine_lattice : bool
+        Refine the lattice of every plane first: cell errors of a percent, origins off by
+        a pixel or two.
+    guesses : sequence of ndarray, shape (H, W), optional
+        Form factors of the planes as a network sees them, on any scale: dead zones are
+        filled with their help.
     device : str, optional
         A torch device; the CPU when left out.
     callback : callable, optional
@@ -129,8 +125,16 @@ def factorize_arrays(
         If a plane has too few valid pixels.
     """
     report = _Progress(callback)
+    shifts: Sequence[LatticeShift | None] = [None] * len(planes)
+    if refine_lattice:
+        report.phase("refining the lattice", 0, 20)
+        pairs = [
+            shift_lattice(plane, support=support, robust=robust, device=device)
+            for plane in planes
+        ]
+        planes, shifts = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     spacing = np.eye(2) if planes[0].spacing is None else np.asarray(planes[0].spacing, float)
-    problem, scale = _problem(planes, order, background, robust, spacing, device)
+    problem, scale = build_problem(planes, order, background, robust, spacing, device)
     basis = np.stack([p.basis for p in planes])
     direct = np.linalg.inv(basis).transpose(0, 2, 1)
     area = np.abs(np.linalg.det(spacing @ direct))
@@ -154,7 +158,18 @@ def factorize_arrays(
     if not problem.form_factor_basis.centric and has_inversion(planes, problem, solution):
         problem, unknowns = impose_inversion(problem, solution.unknowns, spacing, radius)
         solution = solve(problem, unknowns, max_cycles=6, tick=report.tick, cancelled=cancelled)
-    filled = _fill(problem, solution, spacing)
+    filled = extrapolated(problem, solution, spacing)
+    if guesses is not None:
+        # A disc of real space is an ellipse of cycles a pixel: its mean radius will do.
+        per_pixel = radius.cpu().numpy() / np.sqrt(abs(np.linalg.det(spacing)))
+        filled = np.stack(
+            [
+                filled_from(solved, np.asarray(guess), plane.valid, float(r))
+                for solved, guess, plane, r in zip(
+                    filled, guesses, planes, per_pixel, strict=True
+                )
+            ]
+        )
 
     covariances: list[Any] = [None] * len(planes)
     kinds = ["none"] * len(planes)
@@ -207,6 +222,7 @@ def factorize_arrays(
                     "reduced_chi2": float(solution.misfit[i]) if known else None,
                     "covariance": kinds[i],
                 },
+                shift=shifts[i],
             )
         )
     return results
@@ -241,133 +257,6 @@ class _Progress:
     def _send(self) -> None:
         if self._callback is not None:
             self._callback(int(self._at), 100, self._message)
-
-
-def _problem(
-    planes: list[PlaneData],
-    order: int,
-    background: bool,
-    robust: bool,
-    spacing: NDArray,
-    device: str | None,
-) -> tuple[Problem, NDArray]:
-    """Tensors from arrays, with the mean intensity of every plane scaled to 1."""
-    shape = planes[0].intensity.shape
-    needed = (2 * order + 1) ** 2 * 4
-    for i, p in enumerate(planes):
-        n = int(p.valid.sum())
-        if n < needed:
-            raise ParameterError(
-                f"plane {i} has {n} valid pixels; at least {needed} are needed for order = "
-                f"{order}. Use a larger plane, mask less, or lower order."
-            )
-        if not np.any(p.intensity[p.valid] > 0):
-            raise ParameterError(
-                f"plane {i} has no positive intensity in its valid pixels, so there is no "
-                "diffuse scattering to factorize. Check the plane and the mask."
-            )
-    scale = np.array([p.intensity[p.valid].mean() for p in planes])
-    if np.any(scale <= 0):
-        raise ParameterError(
-            f"the mean intensity of plane {int(np.argmin(scale))} is {scale.min():.3g}; it "
-            "must be positive. Too much background may have been subtracted."
-        )
-
-    def tensor(arrays: list[Any]) -> torch.Tensor:
-        stacked = np.stack([np.asarray(a, dtype=np.float64) for a in arrays])
-        return torch.as_tensor(stacked, device=device)
-
-    def q_norm(p: PlaneData) -> NDArray:
-        if p.q_norm is not None:
-            return p.q_norm
-        rows, columns = np.indices(shape)
-        return np.hypot(rows - p.origin[0], columns - p.origin[1])
-
-    intensity = [
-        np.where(p.valid, p.intensity, 0) / s for p, s in zip(planes, scale, strict=True)
-    ]
-    origin = tensor([p.origin for p in planes])
-    centric = all(p.inversion is True for p in planes)
-    real = all(p.real_coefficients for p in planes) or centric
-    has_variance = all(p.variance is not None for p in planes)
-    has_observations = all(p.observations is not None for p in planes)
-    observations = None
-    if has_observations and not has_variance:
-        observations = tensor([_relative(p.observations, p.valid) for p in planes])
-    return (
-        Problem(
-            intensity=tensor(intensity),
-            valid=tensor([p.valid for p in planes]),
-            envelope=tensor(
-                [
-                    radial_envelope(y, p.valid, q_norm(p))
-                    for y, p in zip(intensity, planes, strict=True)
-                ]
-            ),
-            form_factor_basis=FormFactorBasis.build(shape, spacing, 0.0, centric, origin),
-            sro_basis=SroBasis.build(
-                shape, order, tensor([p.basis for p in planes]), origin, real, spacing
-            ),
-            prior_variance=torch.empty(0),
-            unseen=tensor([_unseen(p) for p in planes]),
-            variance=(
-                tensor([p.variance / s**2 for p, s in zip(planes, scale, strict=True)])
-                if has_variance
-                else None
-            ),
-            observations=observations,
-            background_basis=_polynomials(shape, device) if background else None,
-            robust=robust,
-        ),
-        scale,
-    )
-
-
-def _unseen(plane: PlaneData) -> NDArray[np.bool_]:
-    """Pixels whose place in the reciprocal cell was hardly measured in any cell."""
-    rows, columns = np.indices(plane.valid.shape)
-    pixels = np.stack([rows.ravel() - plane.origin[0], columns.ravel() - plane.origin[1]])
-    place = (np.linalg.solve(plane.basis, pixels) + 0.5 / CELL_BINS) % 1
-    row, column = np.minimum((place * CELL_BINS).astype(int), CELL_BINS - 1)
-    bins = row * CELL_BINS + column
-    total = np.bincount(bins, minlength=CELL_BINS**2)
-    seen = np.bincount(bins, plane.valid.ravel(), minlength=CELL_BINS**2)
-    return (seen < HARDLY * total)[bins].reshape(plane.valid.shape)
-
-
-def _relative(observations: Any, valid: NDArray[np.bool_]) -> NDArray:
-    """Observations a pixel, in units of their mean over the valid ones."""
-    return np.where(valid, observations, 0) / np.mean(observations[valid])
-
-
-def _polynomials(shape: tuple[int, int], device: str | None) -> torch.Tensor:
-    """Legendre polynomials over the plane up to a total degree, (k, H, W)."""
-    axes = [np.linspace(-1, 1, n) for n in shape]
-    vander = [np.polynomial.legendre.legvander(x, BACKGROUND_DEGREE) for x in axes]
-    terms = [
-        np.outer(vander[0][:, i], vander[1][:, j])
-        for i in range(BACKGROUND_DEGREE + 1)
-        for j in range(BACKGROUND_DEGREE + 1 - i)
-    ]
-    return torch.as_tensor(np.stack(terms), device=device)
-
-
-def _fill(problem: Problem, solution: Solution, spacing: NDArray) -> NDArray[np.float64]:
-    """Form factor with its prior re-estimated, for the best guess in dead zones."""
-    weights = solution.weights
-    signal = (weights * problem.intensity**2).sum((1, 2)) / problem.valid.sum((1, 2))
-    smallest = EXTRAPOLATION_MISFIT * signal
-    unknowns = solution.unknowns
-    for _ in range(PRIOR_ROUNDS):
-        prior_variance = annular_prior(problem.form_factor_basis, spacing, unknowns)
-        problem = replace(problem, prior_variance=prior_variance)
-        unknowns = form_factor_step(
-            problem, unknowns, weights, solution.misfit.clamp(min=smallest)
-        )
-    h = problem.form_factor_basis.synthesize(unknowns.form_factor)
-    measured = torch.where(problem.valid > 0, h, torch.zeros_like(h))
-    h = torch.minimum(h.clamp(min=0), measured.amax((1, 2), keepdim=True))
-    return (problem.envelope * h).cpu().numpy()
 
 
 def _full_covariance(covariance: NDArray, basis: SroBasis) -> NDArray[np.float64]:

@@ -233,7 +233,23 @@ class SroBasis:
         spacing : ndarray, shape (2, 2)
             Maps cycles per pixel to real space.
         """
-        indices = half_set(index_box(order))
+        return SroBasis._over(
+            shape, half_set(index_box(order)), basis, origin, centric, spacing
+        )
+
+    def with_lattice(self, basis: Tensor, origin: Tensor, spacing: np.ndarray) -> SroBasis:
+        """The same indices on another lattice; parameters as those of :meth:`build`."""
+        return SroBasis._over(self.shape, self.indices, basis, origin, self.centric, spacing)
+
+    @staticmethod
+    def _over(
+        shape: tuple[int, int],
+        indices: np.ndarray,
+        basis: Tensor,
+        origin: Tensor,
+        centric: bool,
+        spacing: np.ndarray,
+    ) -> SroBasis:
         direct = torch.linalg.inv(basis).transpose(1, 2)
         r = torch.as_tensor(indices, dtype=torch.float64, device=basis.device)
         r = r @ direct.transpose(1, 2)

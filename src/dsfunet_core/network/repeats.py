@@ -20,7 +20,7 @@ import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["find_lattice"]
+__all__ = ["find_lattice", "strongest_points"]
 
 #: Points that are looked for, multiples of the first and its sums with the others.
 POINTS, MULTIPLES, SIDES = 4, 6, 2
@@ -57,7 +57,7 @@ def find_lattice(quotient: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         Fraction of the strength of the points found that lies on this lattice.
     """
     shape = quotient.shape[-2:]
-    cycles, strengths = _strongest(quotient.float(), weight.float())
+    cycles, strengths = strongest_points(quotient.float(), weight.float())
     lattice, held = _sparsest(cycles.double(), strengths.double(), float(min(shape)))
     lattice = lattice / torch.tensor(shape, dtype=lattice.dtype, device=lattice.device)
     # Where nothing varies, everything repeats itself every pixel.
@@ -79,8 +79,21 @@ def _low_pass(image: Tensor, width: float) -> Tensor:
     return matrix(image.shape[-2]) @ image @ matrix(image.shape[-1])
 
 
-def _strongest(quotient: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Strongest points of the transforms [cycles across the plane], and their amplitudes."""
+def strongest_points(quotient: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Strongest points of the transforms of some images, without their neighbours.
+
+    Parameters
+    ----------
+    quotient, weight : Tensor, shape (n, rows, columns)
+        See `find_lattice`.
+
+    Returns
+    -------
+    points : Tensor, shape (n, 4, 2)
+        Cycles across the plane along rows and columns.
+    strength : Tensor, shape (n, 4)
+        Amplitude of each with its multiples, or with its sums with the first.
+    """
     rows, columns = quotient.shape[-2:]
     width = 0.1 * min(rows, columns)
     mean = _low_pass(weight * quotient, width) / (_low_pass(weight, width) + 1e-9)

@@ -1,0 +1,389 @@
+"""The lattice of a plane, found blind.
+
+Candidates come from the transforms of I / local mean and of I over a first form factor (a
+network's); each is refined together with both factors, and the one that explains the plane
+best is kept. Its misfit against that of the next best, of its sublattices and
+superlattices is the figure of merit.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dsfunet_core.errors import CancelledError
+from dsfunet_core.factorization.found_lattice import (
+    MOST_UNEXPLAINED,
+    FoundLattice,
+    in_words,
+)
+from dsfunet_core.factorization.lattice_points import (
+    SHORTEST,
+    lattices_of_points,
+    local_mean,
+    points_of,
+    reduced,
+    same_lattice,
+)
+from dsfunet_core.factorization.lattice_trial import Bench, Trial
+from dsfunet_core.factorization.plane_data import PlaneData
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from dsfunet_core.plane import ReciprocalPlane
+
+__all__ = ["FoundLattice", "find_lattice", "search_lattice"]
+
+#: Widths of the local means tried where no form factor is given [pixels].
+WIDTHS = (6.0, 9.0, 14.0)
+#: Largest number of unknowns of the form factor in quick trials, in thorough ones, and in
+#: the last ones on planes that need more.
+QUICK, THOROUGH, LAST = 1100, 2600, 4200
+#: Highest index of the order in either.
+QUICK_ORDER, ORDER = 3, 5
+#: Candidates tried first, candidates tried thoroughly if none of them will do, and rounds
+#: with a better form factor.
+FAVOURITES, FINALISTS, ROUNDS = 2, 3, 4
+#: Density by which sublattices and superlattices may differ.
+FAMILY = 3
+#: The support is this many times the radius that holds most of a form factor's transform.
+QUICK_REACH, REACH = 1.2, 1.5
+#: A lattice is certain from this logarithm of the odds against the next best.
+CERTAIN = 8.0
+#: By how much every other lattice's misfit, less the noise, must exceed the best one's; and
+#: by how much where the residual still has a wave that is not on the lattice.
+WORSE, MUCH_WORSE = 3.0, 10.0
+#: Such a wave stands out of what is around it in the residual's transform by this factor
+#: (periods that were missed leave several hundreds), and has this relative amplitude.
+PEAK, FAINT = 100.0, 0.004
+#: Thorough trials at most.
+MOST = 8
+
+
+def find_lattice(
+    plane: ReciprocalPlane,
+    *,
+    form_factor: NDArray | None = None,
+    sro: NDArray | None = None,
+    device: str | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> FoundLattice:
+    """Find the two-dimensional lattice of a plane from its intensity alone.
+
+    Parameters
+    ----------
+    plane : ReciprocalPlane
+        Its geometry, if it has any, is not used.
+    form_factor, sro : ndarray, shape (n_rows, n_columns), optional
+        Factors as a network sees them: candidates come from there, too.
+    device : str, optional
+        Torch device; the CPU when left out.
+    cancelled : callable, optional
+        Asked before every trial.
+
+    Returns
+    -------
+    FoundLattice
+        With ``found`` False where nothing is convincing.
+
+    Raises
+    ------
+    ParameterError
+        If the plane has too few valid pixels, or no intensity.
+    CancelledError
+        If ``cancelled()`` returned True.
+    """
+    intensity = np.asarray(plane.intensity, float)
+    valid = np.asarray(plane.valid, bool) & np.isfinite(intensity)
+    return search_lattice(
+        intensity, valid, form_factor=form_factor, sro=sro, device=device, cancelled=cancelled
+    )
+
+
+def search_lattice(
+    intensity: NDArray,
+    valid: NDArray[np.bool_],
+    *,
+    form_factor: NDArray | None = None,
+    sro: NDArray | None = None,
+    device: str | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> FoundLattice:
+    """As `find_lattice`, from arrays.
+
+    Parameters
+    ----------
+    intensity, valid : ndarray, shape (n_rows, n_columns)
+        Linear intensity and measured pixels.
+    form_factor, sro, device, cancelled
+        See `find_lattice`.
+
+    Returns
+    -------
+    FoundLattice
+        See `find_lattice`.
+    """
+    search = _Search(intensity, valid, form_factor, sro, device, cancelled)
+    return search.run()
+
+
+def _family(density: int) -> list[NDArray[np.float64]]:
+    """Matrices (columns) of all sublattices up to a density, the lattice itself left out."""
+    return [
+        np.array([[n // a, b], [0, a]], float)
+        for n in range(2, density + 1)
+        for a in range(1, n + 1)
+        if n % a == 0
+        for b in range(n // a)
+    ]
+
+
+class _Search:
+    def __init__(
+        self,
+        intensity: NDArray,
+        valid: NDArray[np.bool_],
+        form_factor: NDArray | None,
+        sro: NDArray | None,
+        device: str | None,
+        cancelled: Callable[[], bool] | None,
+    ) -> None:
+        self.intensity = np.where(valid, intensity, 0.0)
+        self.valid = valid
+        self.shape = (intensity.shape[0], intensity.shape[1])
+        self.device, self.cancelled = device, cancelled
+        if form_factor is None:
+            self.factors = [local_mean(self.intensity, valid, w) for w in WIDTHS]
+        else:
+            self.factors = [np.asarray(form_factor, float)]
+        self.mean = float(intensity[valid].mean())
+        self.sro = sro
+        self.tried: list[NDArray[np.float64]] = []
+        self.trials: list[Trial] = []
+        self.waves: dict[int, tuple[float, float]] = {}
+        self.noise: dict[int, float] = {}
+        self.alternatives: list[float] = []
+        self._capped = False
+
+    def run(self) -> FoundLattice:
+        extent = self._extent(self.factors[0])
+        proposals = self._proposals(self.factors)
+        if self.sro is not None:
+            ones = np.ones(self.shape)
+            points = points_of(np.asarray(self.sro, float), ones > 0, ones)
+            proposals += lattices_of_points(*points, self.shape, 2)
+        rounds = 0
+        for rounds in range(1, ROUNDS + 1):
+            best = self.best
+            self._round(proposals, extent)
+            if self.best is None:
+                break
+            if self._clear():
+                break
+            if self.best is best and rounds > 1:
+                break
+            extent = self._extent(self.best.form_factor)
+            proposals = self._beyond(self.best) + self._proposals([self.best.form_factor])
+        self._once_more()
+        return self._verdict(rounds)
+
+    def _once_more(self) -> None:
+        """The two best again with more unknowns, if they lacked some."""
+        if self.best is None or self._clear() or not self._capped:
+            return
+        ranked = sorted(self.trials, key=lambda t: t.misfit)[:2]
+        bench = self._bench(REACH * self._extent(ranked[0].form_factor), LAST)
+        self.trials, self.alternatives = [], []
+        for trial in ranked:
+            self._settle(bench, trial.direct, most=3)
+            if self._clear():
+                return
+
+    @property
+    def best(self) -> Trial | None:
+        return min(self.trials, key=lambda t: t.misfit, default=None)
+
+    def _bench(self, radius: float, unknowns: int) -> Bench:
+        from dsfunet_core.factorization.preparation import build_problem
+
+        origin = np.array([n // 2 for n in self.shape], float)
+        data = PlaneData(self.intensity, self.valid, 8 * np.eye(2), origin)
+        problem, _ = build_problem([data], QUICK_ORDER, False, True, np.eye(2), self.device)
+        bench = Bench(problem, origin, radius)
+        self._capped = bench.unknowns > unknowns
+        if self._capped:
+            bench = Bench(problem, origin, radius * np.sqrt(unknowns / bench.unknowns))
+        return bench
+
+    def _extent(self, factor: NDArray) -> float:
+        """Radius that holds nearly all of a form factor's transform [cycles a pixel]."""
+        from dsfunet_core.factorization.envelope import radial_envelope
+
+        rows, columns = np.indices(self.shape)
+        away = np.hypot(rows - self.shape[0] // 2, columns - self.shape[1] // 2)
+        h = factor / radial_envelope(self.intensity, self.valid, away)
+        window = np.outer(*(np.hanning(n + 2)[1:-1] for n in self.shape))
+        h = (h - (h * window).sum() / window.sum()) * window
+        power = np.abs(np.fft.fft2(h)) ** 2
+        away = np.hypot(*np.meshgrid(*(np.fft.fftfreq(n) for n in self.shape), indexing="ij"))
+        order = np.argsort(away.ravel(), kind="stable")
+        held = np.cumsum(power.ravel()[order])
+        radius = away.ravel()[order][np.searchsorted(held, 0.98 * held[-1])]
+        return float(max(radius, 3.0 / min(self.shape)))
+
+    def _proposals(self, factors: list[NDArray]) -> list[NDArray[np.float64]]:
+        lists = [
+            lattices_of_points(*points_of(self.intensity, self.valid, f), self.shape)
+            for f in factors
+        ]
+        # The best of each source first.
+        return [row[i] for i in range(4) for row in lists if i < len(row)]
+
+    def _beyond(self, trial: Trial) -> list[NDArray[np.float64]]:
+        """Lattices of the strongest waves of a trial and of what it leaves."""
+        left = np.where(self.valid, self.intensity / self.mean - trial.product, 0)
+        # Only what oscillates counts: the mean is put back for `points_of`.
+        points, strength = points_of(left + trial.form_factor, self.valid, trial.form_factor)
+        waves = trial.indices @ trial.direct.T
+        size = np.abs(trial.values)
+        strongest = np.argsort(-size)[:3]
+        return lattices_of_points(
+            np.concatenate([waves[strongest], points]),
+            np.concatenate(
+                [size[strongest] / size.max(), strength / max(strength.max(), 1e-300)]
+            ),
+            self.shape,
+        )
+
+    def _round(self, proposals: list[NDArray], extent: float) -> None:
+        fresh: list[NDArray[np.float64]] = []
+        for direct in proposals:
+            if not any(same_lattice(direct, other, 0.02) for other in [*self.tried, *fresh]):
+                fresh.append(direct)
+        self.tried += fresh
+        if not fresh:
+            return
+        quick_bench = self._bench(QUICK_REACH * extent, QUICK)
+        thorough = self._bench(REACH * extent, THOROUGH)
+        quick: list[Trial] = []
+        for group in (fresh[:FAVOURITES], fresh[FAVOURITES:]):
+            quick += [self._try(quick_bench, direct, QUICK_ORDER) for direct in group]
+            quick.sort(key=lambda t: t.misfit)
+            for trial in quick[: FINALISTS if len(quick) > FAVOURITES else 1]:
+                self._settle(thorough, trial.direct)
+                if self._clear():
+                    return
+
+    def _try(self, bench: Bench, direct: NDArray, order: int) -> Trial:
+        if self.cancelled is not None and self.cancelled():
+            raise CancelledError("the search for the lattice was cancelled")
+        return bench.try_lattice(reduced(direct), order)
+
+    def _settle(self, bench: Bench, direct: NDArray, most: int = MOST) -> None:
+        """Thorough trial, then whichever relative explains more, until none does."""
+        queue = [direct]
+        while queue and len(self.trials) < most:
+            direct = queue.pop(0)
+            if any(same_lattice(direct, t.direct) for t in self.trials):
+                continue
+            trial = self._try(bench, direct, ORDER)
+            self.trials.append(trial)
+            self.waves[id(trial)] = bench.residual_wave(trial)
+            self.noise[id(trial)] = bench.noise(trial)
+            basis = reduced(trial.direct)
+            here = bench.misfit_of_order(trial, basis, ORDER)
+            sparser, denser = (
+                [x for x in relatives if self._allowed(x)]
+                for relatives in (
+                    [basis @ m for m in _family(FAMILY)],
+                    [basis @ np.linalg.inv(m) for m in _family(FAMILY)],
+                )
+            )
+            best = trial is self.best
+            if best:
+                self.alternatives = []
+            for relatives in (sparser, denser):
+                theirs = [bench.misfit_of_order(trial, x, ORDER) for x in relatives]
+                if not best or not theirs:
+                    continue
+                k = int(np.argmin(theirs))
+                self.alternatives.append(trial.misfit * theirs[k] / max(here, 1e-300))
+                # The form factor has grown used to this lattice: a sparser one that does
+                # nearly as well gets a trial of its own.
+                if theirs[k] < here or (relatives is sparser and self._worse() < WORSE):
+                    queue.append(relatives[k])
+
+    def _allowed(self, direct: NDArray) -> bool:
+        """Whether pixels and edges of the plane can tell such a lattice."""
+        cycles = reduced(direct) * np.array(self.shape)[:, None]
+        pixels = np.linalg.norm(np.linalg.inv(direct), axis=1)
+        return bool(np.linalg.norm(cycles[:, 0]) >= SHORTEST and pixels.min() >= 3)
+
+    def _others(self) -> float:
+        """Smallest misfit of any other lattice."""
+        best = self.best
+        tried = [
+            t.misfit
+            for t in self.trials
+            if best is not None and not same_lattice(t.direct, best.direct)
+        ]
+        return min([*tried, *self.alternatives], default=0.0)
+
+    def _gap(self) -> float:
+        """Logarithm of the odds of the best against everything else that was tried."""
+        best = self.best
+        if best is None:
+            return 0.0
+        ratio = self._others() / max(best.misfit, 1e-300)
+        return 0.5 * best.independent * float(np.log(max(ratio, 1.0)))
+
+    def _worse(self) -> float:
+        """How many times larger the others' misfit is, less the noise."""
+        best = self.best
+        if best is None:
+            return 0.0
+        noise = self.noise[id(best)]
+        unsure = 2 * noise * np.sqrt(2 / max(best.independent, 1))
+        return (self._others() - noise) / max(best.misfit - noise, unsure, 1e-12)
+
+    def _clear(self) -> bool:
+        best = self.best
+        return (
+            best is not None
+            and best.unexplained < MOST_UNEXPLAINED
+            and self._worse() > (WORSE if self._quiet(best) else MUCH_WORSE)
+            and self._gap() > CERTAIN
+        )
+
+    def _quiet(self, trial: Trial) -> bool:
+        """Whether no wave that the lattice misses is left."""
+        height, amplitude = self.waves[id(trial)]
+        return height < PEAK or amplitude < FAINT
+
+    def _verdict(self, rounds: int) -> FoundLattice:
+        best = self.best
+        notes: dict[str, float] = {
+            "rounds": rounds,
+            "candidates": len(self.tried),
+            "thorough": len(self.trials),
+        }
+        if best is None:
+            return FoundLattice(
+                False, None, None, 0.0, 1.0, "No periodicity stands out.", None, notes
+            )
+        merit = self._gap()
+        found = self._clear()
+        notes |= {"misfit": best.misfit, "independent": best.independent}
+        notes["noise"], notes["worse"] = self.noise[id(best)], self._worse()
+        notes["peak"], notes["wave"] = self.waves[id(best)]
+        basis = reduced(best.direct)
+        change = np.rint(np.linalg.solve(best.direct, basis))
+        sigma = np.sqrt(best.sigma**2 @ change**2)
+        reason = in_words(found, len(self.tried), best.unexplained, self._worse())
+        return FoundLattice(
+            found, basis, sigma, merit, best.unexplained, reason, best.form_factor, notes
+        )
