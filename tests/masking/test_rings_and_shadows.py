@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from masking_planes import CELLS, TRICLINIC, diffuse, flat
 
+import dsfunet_core as ds
 from dsfunet_core.errors import ParameterError
 from dsfunet_core.masking import find_rings, mask_beam_stop, mask_gaps, mask_rings
 
@@ -33,6 +34,15 @@ def test_no_rings_where_there_are_none():
     for seed in range(3):
         counts = np.random.default_rng(seed).poisson(diffuse(plane, 20))
         assert find_rings(plane.replace(intensity=counts + 0.0)) == []
+
+
+def test_peaks_of_a_sixfold_crystal_are_no_rings():
+    plane = ds.read(ds.sample("tris-amide-hk1")).section("hk1")
+    assert find_rings(plane) == []
+    q = plane.q_norm()
+    powder = 5 * np.exp(-((q - 2.69) ** 2) / (2 * 0.03**2))
+    rings = find_rings(plane.replace(intensity=plane.intensity + powder))
+    assert [ring.q for ring in rings] == pytest.approx([2.69], abs=0.03)
 
 
 def test_an_arc_is_no_ring():

@@ -14,8 +14,8 @@ import gemmi
 import numpy as np
 
 from dsfunet_core.errors import FileFormatError
-from dsfunet_core.io.hdf5 import numbers
-from dsfunet_core.symmetry import laue_class_of
+from dsfunet_core.io.hdf5 import numbers, text
+from dsfunet_core.symmetry import LAUE_CLASSES, laue_class_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -253,9 +253,12 @@ def _choose_cell(
 
 def _laue_class(path: Path, group: str, other_axes: bool, notes: list[str]) -> str | None:
     number = numbers(path, f"{group}/space_group_nr", 1)
-    if number is None or not np.isfinite(number[0]):
-        return None
-    laue_class = stated_laue_class(int(number[0]))
+    # The number alone says nothing of the unique axis, or of rhombohedral axes.
+    laue_class = text(path, f"{group}/laue_class")
+    if laue_class not in LAUE_CLASSES:
+        if number is None or not np.isfinite(number[0]):
+            return None
+        laue_class = stated_laue_class(int(number[0]))
     if laue_class is not None and other_axes:
         notes.append(f"Laue class {laue_class} refers to the crystal's axes; left out")
         return None

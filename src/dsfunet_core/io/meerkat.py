@@ -20,6 +20,7 @@ from dsfunet_core.io.hdf5 import HDF5Array, LazyArray
 from dsfunet_core.io.hdf5_file import children
 from dsfunet_core.io.yell import provenance_of
 from dsfunet_core.plane import ReciprocalVolume
+from dsfunet_core.symmetry import laue_class_named
 
 if TYPE_CHECKING:
     import os
@@ -188,6 +189,7 @@ def write_meerkat(
     *,
     counts: Any = None,
     space_group_nr: int = 1,
+    laue_class: str | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write a volume as Meerkat 0.4 would.
@@ -209,6 +211,8 @@ def write_meerkat(
         whose sums are ``data`` times ``counts``.
     space_group_nr : int
         Number of the space group; 1 if unknown.
+    laue_class : str, optional
+        Its setting too, which the number does not tell: 112/m, -3m:R.
     overwrite : bool
         Whether a file that is there may be replaced.
 
@@ -237,6 +241,8 @@ def write_meerkat(
         )
     if space_group_nr != 1 and stated_laue_class(space_group_nr) is None:
         raise ParameterError(f"space_group_nr={space_group_nr}; 1 to 230 was expected.")
+    if laue_class is not None:
+        laue_class = laue_class_named(laue_class).symbol
     with replacing(path, overwrite=overwrite) as temporary, h5py.File(temporary, "w") as h5:
         if counts is None:
             _fill(h5, "data", "f4", shape, lambda i: data[i])
@@ -246,6 +252,8 @@ def write_meerkat(
         h5["format"] = "Yell 1.0" if counts is None else "Yell 0.9"
         h5["is_direct"] = False
         h5["space_group_nr"] = np.array([space_group_nr], dtype=np.float64)
+        if laue_class is not None:
+            h5["laue_class"] = laue_class
         h5["unit_cell"] = np.array(cell.parameters, dtype=np.float64)
         h5["metric_tensor"] = metric_of(cell)
         h5["lower_limits"] = limits

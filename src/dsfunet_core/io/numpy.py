@@ -214,6 +214,11 @@ def _assemble(
     valid = _matching(path, arrays, "valid", intensity.shape)
     if intensity.ndim == 2:
         finite = np.isfinite(shared["intensity"])
+        if valid is None and not finite.any():
+            raise FileFormatError(
+                f"none of the {intensity.shape} pixels in {path} was measured (all NaN), "
+                "so there is nothing to work with. Was the right array taken?"
+            )
         return ReciprocalPlane(
             valid=finite if valid is None else valid.astype(bool) & finite,
             masks=_masks(path, arrays, intensity.shape),

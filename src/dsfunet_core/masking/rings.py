@@ -23,7 +23,7 @@ __all__ = ["Ring", "find_rings", "mask_rings"]
 _BASE = 4
 #: Sectors of azimuth that a ring is looked for in, the fraction of those seen that must show
 #: it, how many must be seen, and their lower quartile over their median.
-_SECTORS, _MOST, _SEEN, _EVEN = 12, 0.8, 6, 0.4
+_SECTORS, _MOST, _SEEN, _EVEN = 36, 0.8, 18, 0.4
 
 
 @dataclass(frozen=True)
@@ -100,10 +100,11 @@ def find_rings(
 
     Notes
     -----
-    The median over |Q| bins of a pixel is taken in twelve sectors of azimuth each; from it
+    The median over |Q| bins of a pixel is taken in 36 sectors of azimuth each; from it
     goes the median of the bins around, over four ring widths. A ring is where this excess
     is significant over all sectors, positive in eight of ten, and even: diffuse scattering
-    and Bragg peaks are bright at some azimuths only.
+    and Bragg peaks are bright at some azimuths only. Sectors as wide as half the
+    repeat of a sixfold crystal would all see its peaks alike; these are a sixth of it.
     """
     for name, value in (("width", width), ("threshold", threshold)):
         if not (np.isfinite(value) and value > 0):

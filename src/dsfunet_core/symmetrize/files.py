@@ -93,6 +93,7 @@ def write_symmetrized(
             steps,
             counts=average.counts,
             space_group_nr=_space_group(done.report.laue_class),
+            laue_class=done.report.laue_class,
             overwrite=overwrite,
         )
     return done.report
