@@ -4,6 +4,7 @@
 #   make test-all  the same with the slow tests
 #   make lint      formatting, ruff, mypy
 #   make bench     print the performance table
+#   make screenshots   the pictures of the plugin in docs
 #   make clean     remove the environment and everything that was built
 # TORCH=cuda takes torch as pip finds it, CUDA included, instead of a build for the CPU.
 
@@ -25,7 +26,7 @@ endif
 unexport QT_QPA_PLATFORM
 
 .DELETE_ON_ERROR:
-.PHONY: setup demo test test-all lint manifest bench clean
+.PHONY: setup demo test test-all lint manifest screenshots bench clean
 
 setup: $(READY)
 
@@ -34,9 +35,14 @@ demo: $(READY)
 
 test: lint manifest
 	$(BIN)/python -m pytest -m "not slow"
+	$(OTHER_QT) -m "not slow"
 
 test-all: lint manifest
 	$(BIN)/python -m pytest
+	$(OTHER_QT)
+
+# The plugin once more, with the other binding; users have either.
+OTHER_QT = QT_API=pyside6 $(BIN)/python -m pytest -o qt_api=pyside6 tests/napari
 
 lint: $(READY)
 	$(BIN)/ruff format --check
@@ -45,6 +51,9 @@ lint: $(READY)
 
 manifest: $(READY)
 	$(BIN)/npe2 validate --imports napari-dsfunet
+
+screenshots: $(READY)
+	xvfb-run -a -s "-screen 0 1600x1000x24" $(BIN)/python docs/make_screenshots.py
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks

@@ -13,6 +13,7 @@ from benchmarks import (
     calibration,
     machine,
     network,
+    plugin,
     simulation,
     structures,
     symmetry,
@@ -31,7 +32,8 @@ def main() -> None:
         help="simulation, network, structures: their speed; validation: simulated planes; "
         "tris-amide: the benchmark crystal (default: all these); calibration: errors of the "
         "network against what is known without the truth; bragg: masked Bragg peaks; "
-        "symmetry: files of 501³ and 801³ voxels (minutes, 8 GB of temporary space)",
+        "symmetry: files of 501³ and 801³ voxels (minutes, 8 GB of temporary space); plugin: "
+        "how quickly it answers (needs a screen or xvfb-run, 4 GB of temporary space)",
     )
     parser.add_argument("--planes", type=int, default=200, help="validation planes (200)")
     parser.add_argument("--seeds", type=int, default=50, help="noise realisations (50)")
@@ -65,6 +67,8 @@ def main() -> None:
             results = {"bragg": bragg.run(console)}
         elif which == "symmetry":
             results = {"symmetry": symmetry.run(console)}
+        elif which == "plugin":
+            results = {"plugin": plugin.run(console)}
         elif which == "tris-amide":
             results = {"tris-amide": tris_amide.run(arguments.seeds, console)}
         else:

@@ -156,6 +156,7 @@ def volume_layer(volume: ReciprocalVolume, script: tuple[str, ...] = ()) -> Laye
         Data, options, "image".
     """
     from dsfunet_core.overview import sample_layers
+    from napari_dsfunet.lazy import LazyVolume
     from napari_dsfunet.view import layer_affine
 
     axes = array_axes(volume)
@@ -170,7 +171,7 @@ def volume_layer(volume: ReciprocalVolume, script: tuple[str, ...] = ()) -> Laye
         "units": (UNIT,) * 3,
         "metadata": _note(volume, "volume", script, axes=axes, start=start),
     }
-    return _lazy(volume).transpose(axes), options, "image"
+    return LazyVolume(volume, axes), options, "image"
 
 
 def plane_layer(plane: ReciprocalPlane, script: tuple[str, ...] = ()) -> LayerData:
@@ -324,24 +325,3 @@ def _axis_name(step: NDArray[np.float64]) -> str:
     if len(along) == 1:
         return "hkl"[along[0]]
     return "(" + " ".join(f"{x:.3g}" for x in step) + ")"
-
-
-def _lazy(volume: ReciprocalVolume) -> Any:
-    """Dask array of the intensities, NaN where a voxel may not be used."""
-    import dask.array as da
-
-    def wrap(array: Any) -> Any:
-        chunks = getattr(array, "chunks", None) or getattr(volume.counts, "chunks", None)
-        if chunks is None or not all(isinstance(n, int) for n in chunks):
-            chunks = "auto"
-        # Without a name dask would read the array to make one.
-        return da.from_array(array, chunks=chunks, lock=True, name=False)
-
-    values = wrap(volume.intensity)
-    if values.dtype.kind != "f":
-        values = values.astype(np.float32)
-    if volume.counts is not None:
-        values = da.where(wrap(volume.counts) > 0, values, np.nan)
-    if volume.mask is not None:
-        values = da.where(wrap(volume.mask), np.nan, values)
-    return values.astype(np.float32)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dsfunet_core.factorization.result import Factorization
-from dsfunet_core.plane import ReciprocalVolume
-from dsfunet_core.refine.unit_cell_map import UnitCellMap
+from dsfunet_core.plane import ReciprocalPlane, ReciprocalVolume
 from napari_dsfunet.layers import core_object, entry
 
 if TYPE_CHECKING:
@@ -94,11 +93,13 @@ def hkl_at(layer: Layer, position: Sequence[float]) -> NDArray[np.float64] | Non
         unordered[list(noted["axes"])] = index
         return shown.hkl(unordered)
     column, row = index
-    if isinstance(shown, UnitCellMap):
+    if noted["role"] == "cell":
+        assert not isinstance(shown, Factorization | ReciprocalPlane)
         inside = (np.array([row, column]) + 0.5) / shown.bins
         hkl = shown.lattice.offset + inside @ shown.lattice.directions.T
         return None if shown.cell is None else hkl
     plane = shown.plane if isinstance(shown, Factorization) else shown
+    assert isinstance(plane, ReciprocalPlane)
     return plane.hkl(row, column) if plane.has_geometry else None
 
 

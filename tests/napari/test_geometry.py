@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 
-import dask.array
 import numpy as np
 import pytest
 from napari.components import ViewerModel
@@ -14,6 +13,7 @@ from napari.layers import Image, Layer
 from dsfunet_core import ReciprocalPlane, ReciprocalVolume
 from dsfunet_core.lattice import q_matrix
 from napari_dsfunet.layers import core_object, entry, plane_layer, volume_layer
+from napari_dsfunet.lazy import LazyVolume
 from napari_dsfunet.view import Follower, follow, hkl_at, read_out
 
 ORDERS = list(itertools.permutations(range(3)))
@@ -157,7 +157,7 @@ def test_slider_runs_along_the_thin_axis_and_starts_at_data(
 
 def test_volumes_stay_lazy(triclinic: ReciprocalVolume) -> None:
     layer = Layer.create(*volume_layer(triclinic))
-    assert isinstance(layer.data, dask.array.Array)
+    assert isinstance(layer.data, LazyVolume)
     assert core_object(layer) is triclinic
     assert layer.axis_labels == ("l", "k", "h")
 
