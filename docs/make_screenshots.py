@@ -1,26 +1,26 @@
-"""Make the picture of the plugin's window.
+"""Make the pictures of the plugin: the whole way through the samples, dock by dock.
 
-xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py
+xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py [STEP ...]
 """
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import napari
+import numpy as np
+from PIL import Image
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
-from dsfunet_core import read, sample
-from napari_dsfunet.layers import object_layers
 from napari_dsfunet.view import follow
-from napari_dsfunet.widgets.factorize import Factorize
-from napari_dsfunet.widgets.slice_plane import SlicePlane
-from napari_dsfunet.widgets.sro_fit import SroFit
 
 IMAGES = Path(__file__).parent / "images"
+PLUGIN = "napari-dsfunet"
 
 
 def pump(seconds: float) -> None:
@@ -31,41 +31,112 @@ def pump(seconds: float) -> None:
 
 
 def run(dock: Any) -> None:
+    """Press the dock's button and wait."""
     dock.run_button.click()
     while dock.running:
         pump(0.05)
     print(f"{type(dock).__name__}: {dock.message.text()[:100]}")
 
 
-def main() -> None:
-    viewer = napari.Viewer(show=True, title="napari-dsfunet")
-    window = viewer.window._qt_window
-    window.resize(1600, 1000)
-    pump(0.5)
-    follow(viewer)
-    for data, options, _ in object_layers(read(sample()), "dsfunet_core.sample()"):
-        viewer.add_image(data, **options)
+class Screen:
+    """A window and its docks."""
 
-    first, *later = (SlicePlane(viewer), Factorize(viewer), SroFit(viewer))
-    names = ("Factorize", "SRO fit")
-    shown = [viewer.window.add_dock_widget(first, name="Slice plane", area="right")]
-    for dock, name in zip(later, names, strict=True):
-        shown.append(viewer.window.add_dock_widget(dock, name=name, area="right", tabify=True))
-    window.resizeDocks([shown[-1]], [430], Qt.Orientation.Horizontal)
-    for dock, around in zip((first, *later), shown, strict=True):
+    def __init__(self) -> None:
+        self.viewer = napari.Viewer(show=True, title="napari")
+        self.window = self.viewer.window._qt_window
+        self.window.resize(1600, 1000)
+        pump(0.5)
+        follow(self.viewer)
+
+    def dock(self, title: str, width: int = 430) -> Any:
+        """Open a dock, as the menu does, on its defaults."""
+        around, dock = self.viewer.window.add_plugin_dock_widget(PLUGIN, title, tabify=True)
+        around.show()
         around.raise_()
-        dock.form.set_value(dock.form.kind())
-        pump(0.3)
-        run(dock)
-    layer = next(layer for layer in viewer.layers if layer.name == "hk1 SRO")
-    viewer.layers.selection.active = layer
-    pump(1)
-    viewer.cursor.position = (0.0, 0.52, 1.54)
-    follow(viewer).mouse_moved(viewer)
+        self.window.resizeDocks([around], [width], Qt.Orientation.Horizontal)
+        if hasattr(dock, "form"):
+            dock.form.set_value(dock.form.kind())
+        pump(0.5)
+        return dock
+
+    def cursor(self, *position: float) -> None:
+        """Put the cursor somewhere, for the read-out."""
+        pump(0.5)
+        self.viewer.cursor.position = position
+        follow(self.viewer).mouse_moved(self.viewer)
+
+    def picture(self, name: str) -> None:
+        """Write what is on the screen."""
+        pump(1)
+        shot = self.viewer.screenshot(canvas_only=False, flash=False)
+        # A palette is a fifth of the size and looks the same.
+        image = Image.fromarray(np.asarray(shot)[..., :3]).quantize(
+            192, dither=Image.Dither.NONE
+        )
+        IMAGES.mkdir(exist_ok=True)
+        image.save(IMAGES / f"plugin-{name}.png", optimize=True)
+        print(f"plugin-{name}.png")
+
+
+def plane(screen: Screen) -> None:
+    screen.viewer.open_sample(PLUGIN, "tris-amide")
+    dock = screen.dock("Plane")
+    run(dock)
+    screen.viewer.layers[0].visible = False
+    screen.viewer.reset_view()
+    screen.cursor(0.52, 1.54)
+    screen.picture("plane")
+
+
+def factorize(screen: Screen) -> None:
+    dock = screen.dock("Factorize")
+    run(dock)
+    screen.viewer.layers.selection.active = screen.viewer.layers["hk1 SRO"]
+    screen.cursor(0.52, 1.54)
+    screen.picture("factorize")
+
+
+def unit_cell(screen: Screen) -> None:
+    dock = screen.dock("Unit cell")
+    dock.sources.choose(screen.viewer.layers["hk1 SRO"])
+    run(dock)
+    dock.add_to_viewer()
+    screen.picture("unit-cell")
+
+
+def sro_fit(screen: Screen) -> None:
+    dock = screen.dock("SRO fit")
+    dock.results.choose(screen.viewer.layers["hk1 SRO"])
     pump(0.3)
-    IMAGES.mkdir(exist_ok=True)
-    viewer.screenshot(str(IMAGES / "plugin.png"), canvas_only=False, flash=False)
-    viewer.close()
+    run(dock)
+    dock.compare.setCurrentText("tris-amide, published")
+    dock.compare.activated.emit(1)
+    pump(0.5)
+    screen.picture("sro-fit")
+    screen.viewer.theme = "light"
+    dock.table.setCurrentCell(0, 4)
+    dock.slider.setValue(-0.1)
+    screen.picture("sro-fit-held")
+    screen.viewer.theme = "dark"
+    dock.table.free_all()
+
+
+#: In the order of the work; later ones build on earlier ones.
+STEPS: dict[str, Callable[[Screen], None]] = {
+    "plane": plane,
+    "factorize": factorize,
+    "unit_cell": unit_cell,
+    "sro_fit": sro_fit,
+}
+
+
+def main() -> None:
+    screen = Screen()
+    wanted = sys.argv[1:] or list(STEPS)
+    for name, step in STEPS.items():
+        if name in wanted:
+            step(screen)
+    screen.viewer.close()
 
 
 if __name__ == "__main__":

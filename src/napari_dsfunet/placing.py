@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari.types import LayerData
     from numpy.typing import NDArray
 
-__all__ = ["add_above", "side_by_side", "zoom_to_measured"]
+__all__ = ["add_above", "side_by_side", "zoom_to", "zoom_to_measured"]
 
 
 def add_above(viewer: Any, layers: list[LayerData], source: Layer | None) -> list[Layer]:
@@ -82,9 +82,28 @@ def zoom_to_measured(viewer: Any, shown: list[Layer]) -> None:
     corners = [c for c in (_measured_box(layer) for layer in shown) if c is not None]
     if not corners or viewer.dims.ndisplay == 3:
         return
-    # Canvas pixels per Å⁻¹, in every cell of the grid.
     low = np.min([c[0] for c in corners], axis=0)
     high = np.max([c[1] for c in corners], axis=0)
+    _zoom_to_box(viewer, low, high)
+
+
+def zoom_to(viewer: Any, layer: Layer) -> None:
+    """Fit the view to one plane's layer, whatever else is there.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    layer : napari.layers.Layer
+        With two dimensions.
+    """
+    viewer.dims.ndisplay = 2
+    low, high = layer.extent.world
+    _zoom_to_box(viewer, low, high)
+
+
+def _zoom_to_box(viewer: Any, low: NDArray, high: NDArray) -> None:
+    # Canvas pixels per Å⁻¹, in every cell of the grid.
     cells = viewer.canvas.grid.actual_shape(viewer.layers)
     room = np.array(viewer.canvas.size) / cells
     camera = viewer.scene.camera

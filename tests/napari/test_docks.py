@@ -14,7 +14,7 @@ import pytest
 from qtpy.QtCore import QThreadPool
 from qtpy.QtWidgets import QApplication, QScrollArea
 
-from dsfunet_core import Factorization, ReciprocalPlane, ReciprocalVolume
+from dsfunet_core import Factorization, ReciprocalPlane, ReciprocalVolume, load_result
 from dsfunet_core.errors import CancelledError, GeometryError
 from napari_dsfunet.forms import FactorizeForm, SliceForm
 from napari_dsfunet.layers import core_object, object_layers, plane_layer
@@ -151,6 +151,12 @@ def test_from_volume_to_table(
     result = core_object(viewer.layers[-1])
     assert isinstance(result, Factorization)
     assert viewer.canvas.grid.enabled
+
+    dock.save(str(tmp_path / "result.h5"))
+    assert "Written" in dock.message.text()
+    np.testing.assert_array_equal(load_result(tmp_path / "result.h5").sro, result.sro)
+    dock.save(str(tmp_path / "missing" / "result.h5"))
+    assert "Nothing was written" in dock.message.text()
 
     # Once more: new layers beside the old ones, no state left over.
     viewer.layers.selection.active = source

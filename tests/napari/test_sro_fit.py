@@ -80,6 +80,18 @@ def test_a_dragged_value_is_held_and_the_others_follow(dock: SroFit, qtbot: Any)
     np.testing.assert_allclose(dock.fit.alpha, free.alpha)
 
 
+def test_maps_follow_while_another_theme_is_drawn(
+    dock: SroFit, viewer: Any, qtbot: Any
+) -> None:
+    viewer.theme = "light"
+    dock.table.setCurrentCell(row_of(dock, (1, 0, 0)), ALPHA)
+    dock.slider.setValue(-0.3)
+    qtbot.wait(300)
+    shown = dock.maps._moving[0].get_array()
+    np.testing.assert_array_equal(shown, dock.fit.calculated.values)
+    assert dock.maps._ground is not None
+
+
 def test_ticks_and_typed_values(dock: SroFit) -> None:
     free = dock.fit
     row = row_of(dock, (0, 1, 0))

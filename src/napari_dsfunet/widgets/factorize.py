@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtWidgets import QCheckBox, QLineEdit
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QLineEdit, QPushButton
 
-from dsfunet_core.errors import ParameterError
+from dsfunet_core.errors import DsfunetError, ParameterError
 from dsfunet_core.factorization.result import Factorization
 from dsfunet_core.plane import ReciprocalPlane, ReciprocalVolume
 from napari_dsfunet.forms import FactorizeForm, SliceForm
-from napari_dsfunet.layers import core_object, factorization_layers, plane_layer, script_of
+from napari_dsfunet.layers import (
+    core_object,
+    entry,
+    factorization_layers,
+    plane_layer,
+    script_of,
+)
 from napari_dsfunet.placing import add_above, side_by_side
 from napari_dsfunet.widgets.dock import Dock
 from napari_dsfunet.workers import Compute
@@ -48,6 +54,13 @@ class Factorize(Dock):
         self.tile.setChecked(True)
         self.form.lines.insertRow(1, "Plane of volume", self.plane_text)
         self.form.lines.addRow("", self.tile)
+        self.save_button = QPushButton("Save result…")
+        self.save_button.setToolTip(
+            "Factors, coefficients, uncertainties and the plane, in one NeXus/HDF5 file."
+        )
+        self.save_button.clicked.connect(self.ask_and_save)
+        self.add_below(self.save_button, shown=False)
+        self._added: list[Any] = []
         self.sources.currentIndexChanged.connect(self._source_changed)
         self.form.changed.connect(self._method_changed)
         self._source_changed()
@@ -75,6 +88,8 @@ class Factorize(Dock):
                 new.insert(0, plane_layer(plane, lines))
             kept = any(layer is other for other in self.viewer.layers)
             added = add_above(self.viewer, new, layer)
+            self._added = added
+            self.save_button.setVisible(True)
             if tile:
                 planes = [] if isinstance(source, ReciprocalVolume) or not kept else [layer]
                 side_by_side(self.viewer, [*planes, *added])
@@ -94,6 +109,34 @@ class Factorize(Dock):
         if isinstance(source, ReciprocalVolume):
             known = (*known, *SliceForm(plane=self.plane_text.text()).script())
         return (*known, *self.form.value().script())
+
+    def ask_and_save(self) -> None:
+        """Ask for a file and write the latest result there."""
+        path, _ = QFileDialog.getSaveFileName(
+            self, "Save result", "result.h5", "Result (*.h5 *.nxs)"
+        )
+        if path:
+            self.save(path)
+
+    def save(self, path: str) -> None:
+        """Write the latest result, and what was refined to it since.
+
+        Parameters
+        ----------
+        path : str
+            File to write, ``.h5`` or ``.nxs``; the user agreed to replace it.
+        """
+        from dsfunet_core import save_result
+
+        notes = [entry(layer) for layer in self._added]
+        found = [n for n in notes if n is not None and isinstance(n["object"], Factorization)]
+        fit = next((n["fit"] for n in found if n.get("fit") is not None), None)
+        try:
+            save_result(path, found[0]["object"], fit, overwrite=True)
+        except (DsfunetError, OSError) as error:
+            self.show_error(f"Nothing was written: {error}")
+            return
+        self.message.setText(f"Written: {path}")
 
     def _source(self) -> tuple[Any, ReciprocalPlane | ReciprocalVolume]:
         layer = self.sources.layer()

@@ -55,12 +55,14 @@ class CellMaps(Canvas):
 
         # What is drawn when the dock is seen again, or with another theme.
         self._content = fit
-        if self._ground is None or not self.isVisible():
+        if not self._moving or not self.isVisible():
             self._stale = True
             return
         calculated, difference = self._moving
         calculated.set_data(fit.calculated.values)
         difference.set_data(np.ma.masked_invalid(spread_out(fit.difference.values)))
+        if self._ground is None:
+            return  # all of it is about to be drawn
         self.canvas.restore_region(self._ground)
         self._draw_moving()
         # repaint, not update: the map is on the screen when this returns.

@@ -14,7 +14,7 @@ from dsfunet_core.factorization.result import Factorization
 from dsfunet_core.plane import ReciprocalPlane
 from napari_dsfunet.forms_order import UnitCellForm
 from napari_dsfunet.layers import cell_layer, core_object, entry, script_of
-from napari_dsfunet.placing import add_above
+from napari_dsfunet.placing import add_above, zoom_to
 from napari_dsfunet.widgets.canvas import Canvas
 from napari_dsfunet.widgets.dock import Dock
 from napari_dsfunet.workers import Compute
@@ -94,8 +94,8 @@ class UnitCell(Dock):
             layer.visible = False
         source = self._source
         name = f"{source.name} in one cell"
-        add_above(self.viewer, [cell_layer(self.map, self._script, name)], source)
-        self.viewer.reset_view()
+        (layer,) = add_above(self.viewer, [cell_layer(self.map, self._script, name)], source)
+        zoom_to(self.viewer, layer)
 
     def _target(self) -> tuple[Any, Factorization | ReciprocalPlane]:
         layer = self.sources.layer()
