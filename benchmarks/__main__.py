@@ -11,6 +11,7 @@ from rich.console import Console
 from benchmarks import (
     bragg,
     calibration,
+    lattice_search,
     machine,
     network,
     plugin,
@@ -30,7 +31,8 @@ def main() -> None:
         nargs="*",
         default=["simulation", "network", "structures", "validation", "tris-amide"],
         help="simulation, network, structures: their speed; validation: simulated planes; "
-        "tris-amide: the benchmark crystal (default: all these); calibration: errors of the "
+        "tris-amide: the benchmark crystal (default: all these); lattice-search: lattices "
+        "found blind; calibration: errors of the "
         "network against what is known without the truth; bragg: masked Bragg peaks; "
         "symmetry: files of 501³ and 801³ voxels (minutes, 8 GB of temporary space); plugin: "
         "how quickly it answers (needs a screen or xvfb-run, 4 GB of temporary space)",
@@ -41,7 +43,15 @@ def main() -> None:
         "--counts", type=float, nargs="*", default=[0.0, 5.0], help="noise levels (0 5)"
     )
     parser.add_argument(
-        "--method", default="lattice", help="measured by validation: lattice or network"
+        "--method", default="lattice", help="measured by validation: lattice, network or hybrid"
+    )
+    parser.add_argument(
+        "--blind", action="store_true", help="hybrid has to find the lattice by itself"
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="keep figures plane by plane, and go on from those that are there",
     )
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
     arguments = parser.parse_args()
@@ -56,7 +66,20 @@ def main() -> None:
             results = {"network": network.run(console)}
         elif which == "validation":
             results = {
-                f"{c:g}": validation.run(arguments.planes, c, console, arguments.method)
+                f"{c:g}": validation.run(
+                    arguments.planes,
+                    c,
+                    console,
+                    arguments.method,
+                    blind=arguments.blind,
+                    folder=arguments.output if arguments.resume else None,
+                )
+                for c in arguments.counts
+            }
+        elif which == "lattice-search":
+            folder = arguments.output if arguments.resume else None
+            results = {
+                f"{c:g}": lattice_search.run(arguments.planes, c, console, folder)
                 for c in arguments.counts
             }
         elif which == "structures":
@@ -73,7 +96,9 @@ def main() -> None:
             results = {"tris-amide": tris_amide.run(arguments.seeds, console)}
         else:
             parser.error(f"there is no benchmark {which!r}; choose from the help")
-        suffix = "-network" if which == "validation" and arguments.method == "network" else ""
+        suffix = ""
+        if which == "validation" and arguments.method != "lattice":
+            suffix = f"-{arguments.method}" + ("-blind" if arguments.blind else "")
         target = arguments.output / f"{which}{suffix}.json"
         target.write_text(json.dumps({"machine": facts, "results": results}, indent=1))
         console.print(f"figures kept in {target}", style="dim")

@@ -177,6 +177,7 @@ def evaluate_set(
     path_or_set: str | Path | EvaluationSet,
     *,
     method: str = "lattice",
+    blind: bool = False,
     batch_size: int = 1,
     weights: str | Path | None = None,
     inception: str | Path | None = None,
@@ -189,8 +190,10 @@ def evaluate_set(
     ----------
     path_or_set : path-like or EvaluationSet
         The planes.
-    method : {"lattice", "network"}
+    method : {"lattice", "network", "hybrid"}
         Which factorizer.
+    blind : bool
+        Keep the lattice from "hybrid": it has to find it.
     batch_size : int
         Planes solved at once: 1 suits a CPU, 16 or more a GPU.
     weights : str or path-like, optional
@@ -223,9 +226,14 @@ def evaluate_set(
         )
     if batch_size < 1:
         raise ParameterError(f"batch_size = {batch_size}; give at least 1.")
+    if blind and method != "hybrid":
+        raise ParameterError(
+            f'blind = True with method = {method!r}; only "hybrid" can do with and without the '
+            "lattice."
+        )
     check_device(device)
     planes = path_or_set if isinstance(path_or_set, EvaluationSet) else read_set(path_or_set)
-    solve, card = _solver(method, planes, weights, device)
+    solve, card = _solver(method, planes, weights, device, blind)
     n = len(planes)
     distances: dict[str, Any] = {}
     if inception is not None:
@@ -298,10 +306,15 @@ _Solver = Callable[[list[int]], list[tuple["NDArray", "NDArray"]]]
 
 
 def _solver(
-    method: str, planes: EvaluationSet, weights: str | Path | None, device: str | None
+    method: str,
+    planes: EvaluationSet,
+    weights: str | Path | None,
+    device: str | None,
+    blind: bool,
 ) -> tuple[_Solver, dict[str, Any]]:
     """What turns numbers of planes into factors, and what to say about it."""
-    if method == "network":
+    card: dict[str, Any] = {}
+    if method in ("network", "hybrid"):
         from dsfunet_core.network.inference import factorize_images
         from dsfunet_core.network.weights import load
 
@@ -316,11 +329,35 @@ def _solver(
                 batch_size=len(members),
             )
 
-        return by_network, {"weights": loaded.name, "weights_sha256": loaded.checksum}
+        card = {"weights": loaded.name, "weights_sha256": loaded.checksum}
+        if method == "network":
+            return by_network, card
+    if blind:
+        from dsfunet_core.factorization.hybrid import blind_solution
+
+        found: list[bool] = []
+        card |= {"blind": True, "lattice_found": found}
+
+        def by_search(members: list[int]) -> list[tuple[NDArray, NDArray]]:
+            factors = by_network(members)
+            for k, i in enumerate(members):
+                _, solution = blind_solution(
+                    planes.intensity[i].astype(float),
+                    planes.valid[i],
+                    factors[k],
+                    errors=False,
+                    device=device,
+                )
+                found.append(solution is not None)
+                if solution is not None:
+                    factors[k] = (solution.form_factor, solution.sro)
+            return factors
+
+        return by_search, card
     if planes.basis is None:
         raise ParameterError(
             f'method = {method!r} needs the lattice, but the set has no "basis"; add it, or '
-            'use method = "network".'
+            'use method = "network", or "hybrid" with blind = True.'
         )
     from dsfunet_core.factorization.lattice import factorize_arrays
     from dsfunet_core.factorization.plane_data import PlaneData
@@ -334,10 +371,13 @@ def _solver(
             PlaneData(planes.intensity[i].astype(float), planes.valid[i], basis[i], origin)
             for i in members
         ]
-        solutions = factorize_arrays(data, errors=False, device=device)
+        guesses = None
+        if method == "hybrid":
+            guesses = [form_factor for form_factor, _ in by_network(members)]
+        solutions = factorize_arrays(data, errors=False, guesses=guesses, device=device)
         return [(s.form_factor, s.sro) for s in solutions]
 
-    return by_lattice, {}
+    return by_lattice, card
 
 
 def _figures(

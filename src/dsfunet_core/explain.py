@@ -64,7 +64,9 @@ def explain_choices(result: Factorization) -> list[Choice]:
     """
     explained = [
         _mask(result),
+        _lattice(result.choices),
         _weights(result.choices),
+        _filling(result.choices),
         _support(result.choices),
         _order(result),
         _inversion(result.choices),
@@ -116,12 +118,53 @@ def _weights(choices: dict[str, Any]) -> Choice | None:
     return Choice("weights", f"{choices['weights']} (SHA-256 {checksum}…)", why)
 
 
+def _lattice(choices: dict[str, Any]) -> Choice | None:
+    """Where the lattice came from, and how far it was moved."""
+    source = choices.get("lattice_from")
+    if source is None:
+        return None
+    why = choices.get("why", "The lattice is known: the plane comes with a cell.")
+    if source == "none":
+        return Choice("lattice", "not found", why)
+    if source == "search":
+        return Choice("lattice", "found blind", f"{why} {choices['lattice_reason']}")
+    if "basis_shift" not in choices:
+        return Choice("lattice", "given", why)
+    moved = float(np.abs(choices["basis_shift"]).max())
+    sigma = float(np.max(choices["basis_sigma"]))
+    why += f" Refined, its vectors moved by up to {moved:.3f}(±{sigma:.3f}) pixels"
+    origin = choices.get("origin_shift")
+    if origin is None:
+        why += "; the data do not tell where its origin is."
+    else:
+        sigmas = choices["origin_sigma"]
+        listed = " and ".join(f"{d:.3f}(±{s:.3f})" for d, s in zip(origin, sigmas, strict=True))
+        why += f", and its origin by {listed} along rows and columns."
+    return Choice("lattice", "given, refined", why)
+
+
+def _filling(choices: dict[str, Any]) -> Choice | None:
+    """Who had a say in the dead zones of a hybrid's form factor."""
+    if "network_weights" not in choices:
+        return None
+    checksum = str(choices.get("network_weights_sha256", ""))[:12]
+    return Choice(
+        "dead zones",
+        f"with network {choices['network_weights']} (SHA-256 {checksum}…)",
+        "Far from what was measured the form factor is the mean of the solver's extrapolation "
+        "and the network's; I_SRO and everything measured are the solver's alone.",
+    )
+
+
 def _support(choices: dict[str, Any]) -> Choice | None:
     if "support" not in choices:
         return None
     value = f"{choices['support']:.1f} Å"
     relative = choices.get("support_in_lattice_constants")
-    if relative is not None:
+    if choices.get("lattice_from") == "search":
+        # Without a cell there is no scale.
+        value = f"{relative:.2f} lattice constants"
+    elif relative is not None:
         value += f" ({relative:.2f} lattice constants)"
     if choices.get("support_chosen_by") == "user":
         return Choice("support", value, "You gave this radius.")

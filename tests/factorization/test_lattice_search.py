@@ -22,13 +22,15 @@ def test_reduced_basis_is_short_and_spans_the_same_lattice():
     found = reduced(skewed)
     assert same_lattice(found, direct, 1e-9)
     a, b = found.T
-    assert a @ a <= b @ b and 0 <= a @ b <= a @ a / 2
+    assert a @ a <= b @ b
+    assert 0 <= a @ b <= a @ a / 2
 
 
 @pytest.mark.parametrize("change", [np.diag([1, 2]), np.diag([0.5, 1]), [[1, 0.02], [0, 1]]])
 def test_sublattices_and_strained_lattices_are_other_lattices(change):
     direct = np.array([[0.11, 0.02], [-0.01, 0.07]])
-    assert same_lattice(direct, direct) and not same_lattice(direct @ change, direct)
+    assert same_lattice(direct, direct)
+    assert not same_lattice(direct @ change, direct)
 
 
 def test_the_sparsest_lattice_of_points_comes_first():
@@ -56,7 +58,8 @@ def test_lattice_of_an_image_without_any_geometry():
     image = image.replace(valid=holes(image.shape))
     found = find_lattice(image)
     true = known.plane.lattice.direct_basis
-    assert found.found and same_lattice(found.direct, true)
+    assert found.found
+    assert same_lattice(found.direct, true)
     assert found.merit > 8
     assert found.unexplained < 1e-3
     np.testing.assert_allclose(

@@ -21,8 +21,12 @@ def evaluate(
         ),
     ],
     method: Annotated[
-        str, typer.Option(help="Method to measure: lattice or network.")
+        str, typer.Option(help="Method to measure: lattice, network or hybrid.")
     ] = "lattice",
+    blind: Annotated[
+        bool,
+        typer.Option("--blind", help="Keep the lattice from hybrid: it has to find it."),
+    ] = False,
     weights: Annotated[
         str | None,
         typer.Option(help="Of the network: a name from `dsfunet weights list`, or a file."),
@@ -58,6 +62,7 @@ def evaluate(
         figures = evaluate_set(
             file,
             method=method,
+            blind=blind,
             batch_size=batch_size,
             weights=weights,
             inception=inception,

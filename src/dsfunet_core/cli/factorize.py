@@ -34,7 +34,10 @@ def factorize(
     ] = None,
     method: Annotated[
         str,
-        typer.Option(help="lattice: with the reciprocal lattice; network: blind, trained."),
+        typer.Option(
+            help="lattice: with the reciprocal lattice; network: blind, trained; hybrid: both, "
+            "and a search for the lattice where the file has no cell."
+        ),
     ] = "lattice",
     weights: Annotated[
         str | None,
@@ -56,6 +59,14 @@ def factorize(
     robust: Annotated[
         bool, typer.Option("--robust/--no-robust", help="Give outliers no weight.")
     ] = True,
+    refine_lattice: Annotated[
+        bool,
+        typer.Option(
+            "--refine-lattice",
+            help="Refine cell and origin as part of the solution: for cells half a percent "
+            "and origins a pixel off.",
+        ),
+    ] = False,
     bragg_radius: Annotated[
         float | None,
         typer.Option(help="Mask spheres of this radius in Å⁻¹ around the Bragg positions."),
@@ -82,6 +93,8 @@ def factorize(
 
     [cyan]dsfunet slice crystal.h5 --plane hk1 --thickness 0.1 -o hk1.npz[/]
     [cyan]dsfunet factorize hk1.npz -o hk1.h5[/]
+
+    [cyan]dsfunet factorize image.tif --method hybrid -o image.h5[/]
     """
     check_writable(output, overwrite)
     radius = _support(support)
@@ -101,6 +114,7 @@ def factorize(
             support=radius,
             background=background,
             robust=robust,
+            refine_lattice=refine_lattice,
             weights=weights,
             device=device,
             callback=callback,
@@ -124,7 +138,8 @@ def factorize(
         )
         return
     print_choices(result)
-    say(f"Written to {output}. Next: dsfunet fit-sro {output}")
+    following = f" Next: dsfunet fit-sro {output}" if result.plane.has_geometry else ""
+    say(f"Written to {output}.{following}")
 
 
 def print_choices(result: Factorization) -> None:

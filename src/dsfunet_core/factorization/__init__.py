@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -15,12 +16,13 @@ from dsfunet_core.lattice import index_box
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from dsfunet_core.factorization.plane_data import PlaneData
     from dsfunet_core.plane import ReciprocalPlane
 
 __all__ = ["METHODS", "Factorization", "SroCoefficients", "check_device", "factorize"]
 
 #: Methods that :func:`factorize` knows.
-METHODS = ("lattice", "network")
+METHODS = ("lattice", "network", "hybrid")
 
 
 class CancelToken(Protocol):
@@ -40,6 +42,7 @@ def factorize(
     background: bool = False,
     robust: bool = True,
     errors: bool = True,
+    refine_lattice: bool = False,
     weights: str | Path | None = None,
     device: str | None = None,
     callback: Callable[[int, int, str], None] | None = None,
@@ -51,10 +54,13 @@ def factorize(
     ----------
     plane : ReciprocalPlane
         With its lattice known (cell, origin and steps) for ``"lattice"``.
-    method : {"lattice", "network"}
+    method : {"lattice", "network", "hybrid"}
         How. ``"lattice"`` refines both factors with the periodicity of the short-range
         order as the constraint. ``"network"`` is blind: a trained network, no lattice,
-        no uncertainties; `order` to `errors` do not apply.
+        no uncertainties; `order` to `errors` do not apply. ``"hybrid"`` is the lattice
+        method with a network's help in dead zones; without a cell the lattice is searched
+        for, and where none is found the network's factors are returned, ``method`` of the
+        result says "network" and ``choices["why"]`` tells why.
     order : int
         Largest in-plane index |u| of the short-range order: 5 includes correlations up
         to five cells away along each axis.
@@ -67,6 +73,9 @@ def factorize(
         Reject outliers such as leftover Bragg peaks.
     errors : bool
         Compute the covariance of the coefficients.
+    refine_lattice : bool
+        Refine the lattice as part of the solution: cell errors of half a percent, an origin
+        off by a pixel. The shifts and their uncertainties are in ``choices``.
     weights : str or path-like, optional
         Which trained network; the bundled compact one when left out.
     device : str, optional
@@ -98,9 +107,10 @@ def factorize(
         raise ParameterError(
             f"method = {method!r} is not known; choose one of: {', '.join(METHODS)}."
         )
-    if weights is not None and method != "network":
+    if weights is not None and method == "lattice":
         raise ParameterError(
-            f"weights = {str(weights)!r} with method = {method!r}; only the network has any."
+            f"weights = {str(weights)!r} with method = {method!r}; only the network has any "
+            '(method = "network" or "hybrid").'
         )
     if method == "network":
         from dsfunet_core.factorization.network import factorize_by_network
@@ -108,6 +118,11 @@ def factorize(
         if background:
             raise ParameterError(
                 'background = True: the network has no background term; use method = "lattice".'
+            )
+        if refine_lattice:
+            raise ParameterError(
+                "refine_lattice = True: the network uses no lattice; use method = "
+                '"lattice" or "hybrid".'
             )
         check_device(device)
         return factorize_by_network(plane, weights=weights, device=device, callback=callback)
@@ -117,24 +132,57 @@ def factorize(
         raise ParameterError(
             f'support = {support!r}; give a radius in Å greater than 0, or "auto".'
         )
+    check_device(device)
+    radius = None if support == "auto" else float(support)
+    cancelled = None if cancel is None else cancel.is_set
+    data = _plane_data(plane) if method == "lattice" or plane.has_geometry else None
+    if data is not None:
+        _check_resolved(plane.lattice.direct_basis, plane.shape, order)
+    elif radius is not None:
+        raise ParameterError(
+            f"support = {support!r} is in Å, but plane {plane.name!r} has no cell and so no "
+            'scale; use support = "auto", or give the plane its cell, origin and steps.'
+        )
+    if method == "hybrid":
+        from dsfunet_core.factorization.hybrid import factorize_hybrid
+
+        return factorize_hybrid(
+            plane,
+            data,
+            order=order,
+            highest_order=lambda direct: _highest_order(direct, plane.shape, order),
+            support=radius,
+            background=background,
+            robust=robust,
+            errors=errors,
+            refine_lattice=refine_lattice,
+            weights=weights,
+            device=device,
+            callback=callback,
+            cancelled=cancelled,
+        )
     # torch is imported only now, so that reading and slicing stay quick.
     from dsfunet_core.factorization.lattice import factorize_arrays
 
-    check_device(device)
-    lattice = plane.lattice
-    data = _plane_data(plane)
-    _check_resolved(lattice.direct_basis, plane.shape, order)
+    assert data is not None
     solution = factorize_arrays(
         [data],
         order=order,
-        support=None if support == "auto" else float(support),
+        support=radius,
         background=background,
         robust=robust,
         errors=errors,
+        refine_lattice=refine_lattice,
         device=device,
         callback=callback,
-        cancelled=None if cancel is None else cancel.is_set,
+        cancelled=cancelled,
     )[0]
+    lattice, shifted = plane.lattice, {}
+    if solution.shift is not None:
+        lattice = replace(
+            lattice, basis=solution.shift.basis, origin=np.asarray(solution.shift.origin)
+        )
+        shifted = {"lattice_from": "given", **solution.shift.as_choices()}
     return Factorization(
         plane=plane,
         method=method,
@@ -144,7 +192,7 @@ def factorize(
         weights=solution.weights,
         coefficients=SroCoefficients(solution.indices, solution.values, solution.covariance),
         lattice=lattice,
-        choices=solution.choices,
+        choices={**shifted, **solution.choices},
     )
 
 
@@ -186,15 +234,7 @@ def _check_resolved(direct: NDArray[np.float64], shape: tuple[int, int], order: 
     On a grid with exactly ten pixels a cell, cos(5θ) of a vector and of its opposite
     along that axis are the same at every pixel.
     """
-    for highest in range(order, 0, -1):
-        r = index_box(highest) @ direct.T
-        apart = r[:, None] - r
-        apart = np.abs(apart - np.rint(apart)) * shape
-        np.einsum("iij->ij", apart)[:] = np.inf
-        if apart.max(axis=-1).min() > 0.5:
-            break
-    else:
-        highest = 0
+    highest = _highest_order(direct, shape, order)
     if highest < order:
         raise ParameterError(
             f"order = {order} needs more pixels a reciprocal cell than this plane has: its "
@@ -204,7 +244,19 @@ def _check_resolved(direct: NDArray[np.float64], shape: tuple[int, int], order: 
         )
 
 
-def _plane_data(plane: ReciprocalPlane) -> Any:
+def _highest_order(direct: NDArray[np.float64], shape: tuple[int, int], order: int) -> int:
+    """Largest order up to ``order`` whose coefficients the pixels can tell apart."""
+    for highest in range(order, 0, -1):
+        r = index_box(highest) @ direct.T
+        apart = r[:, None] - r
+        apart = np.abs(apart - np.rint(apart)) * shape
+        np.einsum("iij->ij", apart)[:] = np.inf
+        if apart.max(axis=-1).min() > 0.5:
+            return highest
+    return 0
+
+
+def _plane_data(plane: ReciprocalPlane) -> PlaneData:
     """Arrays for the solver, with everything the geometry tells it."""
     from dsfunet_core.factorization.plane_data import PlaneData
 

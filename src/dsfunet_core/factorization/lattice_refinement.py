@@ -35,7 +35,7 @@ __all__ = ["RefinedLattice", "refine_lattice"]
 #: along which nothing varies stays where it is.
 EXPECTED_ERROR = 0.01
 #: A shift of the outermost wave by less than this [cycles at the plane's edge] is none.
-STILL = 1e-4
+STILL = 3e-4
 #: Largest shift in one cycle [cycles at the plane's edge, first harmonic].
 LARGEST_STEP = 0.2
 

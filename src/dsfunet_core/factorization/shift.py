@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["LatticeShift", "shift_lattice"]
 
 #: Highest index while the lattice may still be far off, and at the end.
-FIRST_ORDER, ORDER = 2, 4
+ORDERS = (2, 4)
+#: Unknowns of the form factor at most, and cycles, in either step.
+MOST_UNKNOWNS, CYCLES = (1100, 2600), (5, 5)
 #: Coefficients this many standard uncertainties large tell the phase of the origin.
 SIGNIFICANT = 5.0
 #: Largest shift of the origin that is looked for, in cells.
@@ -101,13 +103,13 @@ def shift_lattice(
     constant = float(np.sqrt(abs(np.linalg.det(spacing @ direct))))
     radius = constant if support is None else support
     problem, unknowns, direct, sigma = _refined(
-        free, direct, FIRST_ORDER, radius, robust, spacing, device
+        free, direct, 0, radius, robust, spacing, device
     )
     if support is None:
         lengths = torch.tensor([constant], dtype=torch.float64).to(problem.intensity)
         radius = float(choose_support(problem, spacing, lengths).factors[0]) * constant
     problem, unknowns, direct, sigma = _refined(
-        free, direct, ORDER, radius, robust, spacing, device
+        free, direct, 1, radius, robust, spacing, device
     )
     basis = np.linalg.inv(direct).T
     # d(D⁻ᵀ) = −D⁻ᵀ dDᵀ D⁻ᵀ, the four components taken for independent.
@@ -125,20 +127,26 @@ def shift_lattice(
 def _refined(
     plane: PlaneData,
     direct: NDArray,
-    order: int,
+    step: int,
     radius: float,
     robust: bool,
     spacing: NDArray,
     device: str | None,
 ) -> tuple[Problem, Unknowns, NDArray, NDArray]:
     moved = replace(plane, basis=np.linalg.inv(direct).T)
-    problem, _ = build_problem([moved], order, False, robust, spacing, device)
+    problem, _ = build_problem([moved], ORDERS[step], False, robust, spacing, device)
     d = torch.as_tensor(direct)[None].to(problem.intensity)
     origin = torch.as_tensor(plane.origin, dtype=torch.float64)[None].to(problem.intensity)
     constant = torch.linalg.det(torch.as_tensor(spacing).to(d) @ d).abs().sqrt()
     problem, _ = with_support(problem, spacing, torch.full_like(constant, radius))
+    size = problem.form_factor_basis.size
+    if size > MOST_UNKNOWNS[step]:
+        radius *= float(np.sqrt(MOST_UNKNOWNS[step] / size))
+        problem, _ = with_support(problem, spacing, torch.full_like(constant, radius))
     start = solve(problem, first_guess(problem, spacing, constant), max_cycles=2)
-    refined = refine_lattice(problem, start.unknowns, d, origin, spacing)
+    refined = refine_lattice(
+        problem, start.unknowns, d, origin, spacing, max_cycles=CYCLES[step]
+    )
     return refined.problem, refined.unknowns, refined.direct[0], refined.sigma[0]
 
 
