@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KEY",
+    "MARK",
     "VERSION",
     "array_axes",
     "cell_layer",
@@ -38,6 +39,8 @@ __all__ = [
 
 #: Key of the layers' metadata, and the version of what stands there.
 KEY, VERSION = "dsfunet", 1
+#: Key of the metadata of layers on which something is marked, and on which layer.
+MARK = "dsfunet mask"
 #: Unit of world coordinates; 2π included.
 UNIT = "1/angstrom"
 #: Layers of a volume that are looked at for one with data.

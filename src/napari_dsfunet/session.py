@@ -18,6 +18,7 @@ from dsfunet_core.errors import FileFormatError
 from dsfunet_core.factorization.result import Factorization
 from dsfunet_core.plane import ReciprocalPlane, ReciprocalVolume
 from napari_dsfunet.layers import (
+    MARK,
     cell_layer,
     entry,
     factorization_layers,
@@ -87,6 +88,8 @@ def save_session(viewer: Any, path: str | Path, *, overwrite: bool = False) -> l
         store = _Store(Path(folder), archive, path.resolve().parent)
         layers, lost = [], []
         for layer in viewer.layers:
+            if layer.metadata.get(MARK, {}).get("what") == "overlay":
+                continue  # its dock makes it again
             kept = store.layer(layer)
             if kept is None:
                 lost.append(layer.name)
@@ -134,10 +137,14 @@ def open_session(viewer: Any, path: str | Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         content, layers = _load(found, Path(folder))
     follow(viewer)
-    made = [(Layer.create(*data), looks) for data, looks in layers]
-    for layer, looks in made:
+    made = {about["name"]: Layer.create(*data) for data, about in layers}
+    for _, about in layers:
+        layer = made[about["name"]]
+        mark = about.get("mark")
+        if mark is not None and mark["on"] in made:
+            layer.metadata[MARK] = {"what": mark["what"], "on": made[mark["on"]]}
         viewer.add_layer(layer)
-        for name, value in looks.items():
+        for name, value in about["looks"].items():
             setattr(layer, name, value)
     _restore_view(viewer, content["view"])
     if content.get("active") in viewer.layers:
@@ -184,6 +191,9 @@ class _Store:
         for option in ("shape_type", "size"):
             if option in options:
                 plain[option] = np.asarray(options[option]).tolist()
+        mark = layer.metadata.get(MARK)
+        if mark is not None:
+            kept["mark"] = {"what": mark["what"], "on": mark["on"].name}
         return {
             **kept,
             "kind": kind,
@@ -245,7 +255,7 @@ _ROLES = (
 
 
 def _load(path: Path, folder: Path) -> tuple[dict[str, Any], list[tuple[Any, dict[str, Any]]]]:
-    """Content of a session, and its layers with their looks."""
+    """Content of a session, and its layers with what is kept about each."""
     try:
         with zipfile.ZipFile(path) as archive:
             content = json.loads(archive.read("session.json"))
@@ -303,7 +313,7 @@ def _layer(
             arrays = [stored[str(i)] for i in range(len(stored.files))]
         data = arrays if about["several"] else arrays[0]
         made: Any = (data, {**about["options"], "name": about["name"]}, about["kind"])
-        return made, about["looks"]
+        return made, about
     shown, noted = objects[about["object"]]
     script, role = tuple(about["script"]), about["role"]
     if role == "cell":
@@ -321,7 +331,7 @@ def _layer(
     else:
         made = plane_layer(shown, script)
     made[1]["name"] = about["name"]
-    return made, about["looks"]
+    return made, about
 
 
 def _view(viewer: Any) -> dict[str, Any]:
