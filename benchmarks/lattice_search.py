@@ -12,7 +12,7 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.partial import Partial
-from benchmarks.validation import validation_plane
+from benchmarks.validation import contrast, validation_plane
 from dsfunet_core.factorization.lattice_points import same_lattice
 from dsfunet_core.factorization.lattice_search import find_lattice
 from dsfunet_core.network.inference import factorize_images
@@ -25,18 +25,6 @@ CONTRAST = 0.1
 TOLERANCE = 0.005
 #: Required: right among planes with contrast, confidently wrong among all.
 RIGHT, WRONG = 0.95, 0.01
-
-
-def contrast(coefficients: dict[tuple[int, int], complex]) -> float:
-    """Standard deviation of the order that is not on its strongest row of lattice points."""
-    rows: dict[tuple[int, int], float] = {}
-    for u, c in coefficients.items():
-        if u != (0, 0):
-            n = int(np.gcd(*u))
-            along = (u[0] // n, u[1] // n)
-            along = max(along, (-along[0], -along[1]))
-            rows[along] = rows.get(along, 0.0) + abs(c) ** 2
-    return float(np.sqrt(sum(rows.values()) - max(rows.values())))
 
 
 def run(n: int, counts: float, console: Console, folder: Path | None = None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from benchmarks.partial import Partial
 from dsfunet_core.evaluate import EvaluationSet, evaluate_set
+from dsfunet_core.factorization.lattice_points import same_lattice
 from dsfunet_core.metrics import summary
 from dsfunet_core.simulate.crystals import VALIDATION
 from dsfunet_core.simulate.library import fragment
@@ -79,9 +80,33 @@ def run(
             figures = {key: values[0] for key, values in found["planes"].items()}
             extra = {"seconds": found["seconds_per_plane"], **plane.description}
             if blind:
-                extra["lattice_found"] = found["lattice_found"][0]
+                extra |= _verdict(found["lattices"][0], plane)
             partial.add(i, {"figures": figures, "description": extra})
     return summarize(partial.first(n), counts, console, method, blind)
+
+
+def _verdict(basis: list[list[float]] | None, plane: SimulatedPlane) -> dict[str, Any]:
+    """Whether the lattice was found, and was right, and how much of it the order shows."""
+    right = basis is not None and same_lattice(
+        np.linalg.inv(basis).T, plane.plane.lattice.direct_basis
+    )
+    return {
+        "lattice_right": right,
+        "lattice_wrong": basis is not None and not right,
+        "contrast": contrast(plane.coefficients),
+    }
+
+
+def contrast(coefficients: dict[tuple[int, int], complex]) -> float:
+    """Standard deviation of the order that is not on its strongest row of lattice points."""
+    rows: dict[tuple[int, int], float] = {}
+    for u, c in coefficients.items():
+        if u != (0, 0):
+            n = int(np.gcd(*u))
+            along = (u[0] // n, u[1] // n)
+            along = max(along, (-along[0], -along[1]))
+            rows[along] = rows.get(along, 0.0) + abs(c) ** 2
+    return float(np.sqrt(sum(rows.values()) - max(rows.values())))
 
 
 def summarize(
@@ -122,9 +147,9 @@ def summarize(
     allowed = f"{SECONDS[method]:g}" if method in SECONDS else "–"
     table.add_row("seconds a plane", seconds, "", "", "", allowed)
     if blind:
-        share = np.mean([d["lattice_found"] for d in descriptions])
-        result["lattice_found"] = float(share)
-        table.add_row("lattice found", f"{share:.1%}", "", "", "", "")
+        for key in ("lattice_right", "lattice_wrong"):
+            result[key] = float(np.mean([d[key] for d in descriptions]))
+            table.add_row(key.replace("_", " found "), f"{result[key]:.1%}", "", "", "", "")
     console.print(table)
     console.print(_split(descriptions, result))
     result["planes"]["description"] = descriptions

@@ -213,7 +213,8 @@ def evaluate_set(
         same on √I (``sro_sqrt`` …), ``noise`` with the means of uniform noise in place of
         both factors, ``inception`` with FID and KID of ``sro`` and ``form_factor``,
         ``splits`` with means by coverage, Q_max, size and counts where the set tells
-        them, ``seconds_per_plane``, and under ``planes`` the figures of every plane.
+        them, ``lattices`` found blind (a basis each, or None), ``seconds_per_plane``,
+        and under ``planes`` the figures of every plane.
 
     Raises
     ------
@@ -227,10 +228,7 @@ def evaluate_set(
     if batch_size < 1:
         raise ParameterError(f"batch_size = {batch_size}; give at least 1.")
     if blind and method != "hybrid":
-        raise ParameterError(
-            f'blind = True with method = {method!r}; only "hybrid" can do with and without the '
-            "lattice."
-        )
+        raise ParameterError(f'blind = True with method = {method!r}; it is for "hybrid" only.')
     check_device(device)
     planes = path_or_set if isinstance(path_or_set, EvaluationSet) else read_set(path_or_set)
     solve, card = _solver(method, planes, weights, device, blind)
@@ -335,21 +333,22 @@ def _solver(
     if blind:
         from dsfunet_core.factorization.hybrid import blind_solution
 
-        found: list[bool] = []
-        card |= {"blind": True, "lattice_found": found}
+        found: list[list[list[float]] | None] = []
+        card |= {"blind": True, "lattices": found}
 
         def by_search(members: list[int]) -> list[tuple[NDArray, NDArray]]:
             factors = by_network(members)
             for k, i in enumerate(members):
-                _, solution = blind_solution(
+                lattice, solution = blind_solution(
                     planes.intensity[i].astype(float),
                     planes.valid[i],
                     factors[k],
                     errors=False,
                     device=device,
                 )
-                found.append(solution is not None)
-                if solution is not None:
+                found.append(None)
+                if solution is not None and lattice.basis is not None:
+                    found[-1] = lattice.basis.tolist()
                     factors[k] = (solution.form_factor, solution.sro)
             return factors
 

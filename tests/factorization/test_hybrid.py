@@ -133,6 +133,7 @@ def test_evaluate_with_and_without_the_lattice(known):
         figures = evaluate_set(one, method="hybrid", blind=blind)
         assert figures["mse"]["sro"]["mean"] < 1e-3
         assert figures["weights"] == "compact"
-    assert figures["lattice_found"] == [True]
-    with pytest.raises(ParameterError, match='only "hybrid"'):
+    (found,) = figures["lattices"]
+    assert same_lattice(np.linalg.inv(found).T, truth.plane.lattice.direct_basis)
+    with pytest.raises(ParameterError, match='"hybrid" only'):
         evaluate_set(one, method="lattice", blind=True)

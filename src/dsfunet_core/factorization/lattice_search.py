@@ -57,11 +57,17 @@ CERTAIN = 8.0
 #: By how much every other lattice's misfit, less the noise, must exceed the best one's; and
 #: by how much where the residual still has a wave that is not on the lattice.
 WORSE, MUCH_WORSE = 3.0, 10.0
+#: Largest misfit beyond the noise and as much again.
+MOST_EXCESS = 6e-4
 #: Such a wave stands out of what is around it in the residual's transform by this factor
 #: (periods that were missed leave several hundreds), and has this relative amplitude.
 PEAK, FAINT = 100.0, 0.004
 #: Thorough trials at most.
-MOST = 8
+MOST = 9
+#: Relatives are followed while each leaves less than this share of the misfit before.
+GAIN = 0.7
+#: Misfit from which on sublattices get trials of their own.
+HARDLY_ANYTHING = 2e-4
 
 
 def find_lattice(
@@ -127,8 +133,7 @@ def search_lattice(
     FoundLattice
         See `find_lattice`.
     """
-    search = _Search(intensity, valid, form_factor, sro, device, cancelled)
-    return search.run()
+    return _Search(intensity, valid, form_factor, sro, device, cancelled).run()
 
 
 def _family(density: int) -> list[NDArray[np.float64]]:
@@ -182,9 +187,7 @@ class _Search:
             self._round(proposals, extent)
             if self.best is None:
                 break
-            if self._clear():
-                break
-            if self.best is best and rounds > 1:
+            if self._clear() or (self.best is best and rounds > 1):
                 break
             extent = self._extent(self.best.form_factor)
             proposals = self._beyond(self.best) + self._proposals([self.best.form_factor])
@@ -284,8 +287,9 @@ class _Search:
         return bench.try_lattice(reduced(direct), order)
 
     def _settle(self, bench: Bench, direct: NDArray, most: int = MOST) -> None:
-        """Thorough trial, then whichever relative explains more, until none does."""
+        """Thorough trial, then of its relatives for as long as they explain more."""
         queue = [direct]
+        before = np.inf
         while queue and len(self.trials) < most:
             direct = queue.pop(0)
             if any(same_lattice(direct, t.direct) for t in self.trials):
@@ -294,28 +298,34 @@ class _Search:
             self.trials.append(trial)
             self.waves[id(trial)] = bench.residual_wave(trial)
             self.noise[id(trial)] = bench.noise(trial)
-            basis = reduced(trial.direct)
-            here = bench.misfit_of_order(trial, basis, ORDER)
-            sparser, denser = (
-                [x for x in relatives if self._allowed(x)]
-                for relatives in (
-                    [basis @ m for m in _family(FAMILY)],
-                    [basis @ np.linalg.inv(m) for m in _family(FAMILY)],
-                )
-            )
-            best = trial is self.best
-            if best:
-                self.alternatives = []
-            for relatives in (sparser, denser):
-                theirs = [bench.misfit_of_order(trial, x, ORDER) for x in relatives]
-                if not best or not theirs:
-                    continue
+            if trial is not self.best or trial.misfit > GAIN * before:
+                continue
+            before = trial.misfit
+            (sparser, with_sparser), (denser, with_denser) = self._relatives(bench, trial)
+            self.alternatives = [with_sparser, with_denser]
+            if denser is not None and with_denser < trial.misfit:
+                queue.append(denser)
+            # The form factor has grown used to this lattice: unless hardly anything is
+            # left, the sparser one gets a trial of its own.
+            if sparser is not None and trial.misfit > HARDLY_ANYTHING:
+                queue.append(sparser)
+
+    def _relatives(
+        self, bench: Bench, trial: Trial
+    ) -> list[tuple[NDArray[np.float64] | None, float]]:
+        """Best sublattice and best superlattice, and their misfits with this form factor."""
+        basis = reduced(trial.direct)
+        here = max(bench.misfit_of_order(trial, basis, ORDER), 1e-300)
+        found: list[tuple[NDArray[np.float64] | None, float]] = []
+        for change in (lambda m: m, np.linalg.inv):
+            allowed = [x for m in _family(FAMILY) if self._allowed(x := basis @ change(m))]
+            theirs = [bench.misfit_of_order(trial, x, ORDER) for x in allowed]
+            if theirs:
                 k = int(np.argmin(theirs))
-                self.alternatives.append(trial.misfit * theirs[k] / max(here, 1e-300))
-                # The form factor has grown used to this lattice: a sparser one that does
-                # nearly as well gets a trial of its own.
-                if theirs[k] < here or (relatives is sparser and self._worse() < WORSE):
-                    queue.append(relatives[k])
+                found.append((allowed[k], trial.misfit * theirs[k] / here))
+            else:
+                found.append((None, np.inf))
+        return found
 
     def _allowed(self, direct: NDArray) -> bool:
         """Whether pixels and edges of the plane can tell such a lattice."""
@@ -355,6 +365,7 @@ class _Search:
         return (
             best is not None
             and best.unexplained < MOST_UNEXPLAINED
+            and best.misfit < MOST_EXCESS + 2 * self.noise[id(best)]
             and self._worse() > (WORSE if self._quiet(best) else MUCH_WORSE)
             and self._gap() > CERTAIN
         )
