@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 import time
 
+import numpy as np
 import pytest
 
+from dsfunet_core import read
+from dsfunet_core.factorization.lattice_points import same_lattice
 from dsfunet_core.io.results import load_fit, load_result
 from dsfunet_core.refine import SroRefinement
 
@@ -132,3 +135,24 @@ def test_report_with_and_without_parameters(dsfunet, factorized, tmp_path):
     assert "--overwrite" in dsfunet("report", factorized, "-o", page, code=1).stderr
     dsfunet("report", factorized, "-o", page, "--overwrite")
     assert "Warren–Cowley parameters</h2>" in page.read_text(encoding="utf-8")
+
+
+def test_a_bare_image_is_factorized_blind_and_a_given_cell_refined(
+    dsfunet, dsfunet_json, crystal, tmp_path
+):
+    tifffile = pytest.importorskip("tifffile", reason="tifffile is not installed")
+    plane, image = tmp_path / "hk1.npz", tmp_path / "image.tif"
+    dsfunet("slice", crystal, "--plane", "hk1", "-o", plane)
+    known = read(plane)
+    tifffile.imwrite(image, np.where(known.valid, known.intensity, np.nan).astype(np.float32))
+    failed = dsfunet("factorize", image, "-o", tmp_path / "a.h5", code=1)
+    assert "--method hybrid" in failed.stderr.replace("\n", " ")
+    said = dsfunet("factorize", image, "--method", "hybrid", "-o", tmp_path / "b.h5").stdout
+    assert "lattice: found blind" in said
+    assert "fit-sro" not in said
+    found = load_result(tmp_path / "b.h5").lattice.direct_basis
+    assert same_lattice(found, known.lattice.direct_basis)
+    options = ["--support", 5, "--order", 3, "--refine-lattice"]
+    refined = dsfunet_json("factorize", plane, "-o", tmp_path / "c.h5", *options)
+    assert np.abs(refined["choices"]["basis_shift"]).max() < 0.02
+    assert np.array(refined["choices"]["basis_sigma"]).min() > 0

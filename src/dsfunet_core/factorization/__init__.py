@@ -135,7 +135,13 @@ def factorize(
     check_device(device)
     radius = None if support == "auto" else float(support)
     cancelled = None if cancel is None else cancel.is_set
-    data = _plane_data(plane) if method == "lattice" or plane.has_geometry else None
+    if method == "lattice" and not plane.has_geometry:
+        raise GeometryError(
+            f"plane {plane.name!r} has no unit cell. Give it cell, origin and steps "
+            '(plane.replace(cell=..., ...)), or use method = "hybrid" (--method hybrid), which '
+            "looks for the lattice itself."
+        )
+    data = _plane_data(plane) if plane.has_geometry else None
     if data is not None:
         _check_resolved(plane.lattice.direct_basis, plane.shape, order)
     elif radius is not None:
