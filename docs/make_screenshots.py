@@ -121,12 +121,42 @@ def sro_fit(screen: Screen) -> None:
     dock.table.free_all()
 
 
+def mask(screen: Screen) -> None:
+    dock = screen.dock("Mask artefacts")
+    dock.planes.choose(screen.viewer.layers["hk1"])
+    dock.form.set_value(dock.form.kind(bragg="radius", radius=0.05, hot_pixels=True))
+    pump(0.3)
+    dock.preview()
+    while dock.running:
+        pump(0.05)
+    screen.picture("mask")
+    screen.viewer.layers.remove(screen.viewer.layers["what goes out"])
+    dock.form.set_value(dock.form.kind())
+
+
+def rotation_scan(screen: Screen) -> None:
+    dock = screen.dock("Rotation scan")
+    dock.results.choose(screen.viewer.layers["hk1 form factor"])
+    pump(0.3)
+    run(dock)
+    pump(0.5)
+    dock.slider.setValue(20.0)
+    dock.show_molecule()
+    pump(1)
+    dock.window_3d.move(500, 150)
+    screen.picture("rotation-scan")
+    dock.window_3d.grab().save("/tmp/molecule.png")
+    dock._close_window()
+
+
 #: In the order of the work; later ones build on earlier ones.
 STEPS: dict[str, Callable[[Screen], None]] = {
     "plane": plane,
+    "mask": mask,
     "factorize": factorize,
     "unit_cell": unit_cell,
     "sro_fit": sro_fit,
+    "rotation_scan": rotation_scan,
 }
 
 

@@ -72,7 +72,7 @@ def test_a_dragged_value_is_held_and_the_others_follow(dock: SroFit, qtbot: Any)
     assert dock.table.item(row, 0).checkState() == Qt.CheckState.Unchecked
     assert dock.fit.r_factor > free.r_factor
     # What is seen is what was calculated: the image in the dock, and not a copy of before.
-    shown = dock.maps._moving[0].get_array()
+    shown = dock.maps.moving[0].get_array()
     np.testing.assert_array_equal(shown, dock.fit.calculated.values)
     assert np.abs(shown - free.calculated.values).max() > 0.05
     assert f"{len(free.alpha) - 1} of {len(free.alpha)}" in dock.message.text()
@@ -87,7 +87,7 @@ def test_maps_follow_while_another_theme_is_drawn(
     dock.table.setCurrentCell(row_of(dock, (1, 0, 0)), ALPHA)
     dock.slider.setValue(-0.3)
     qtbot.wait(300)
-    shown = dock.maps._moving[0].get_array()
+    shown = dock.maps.moving[0].get_array()
     np.testing.assert_array_equal(shown, dock.fit.calculated.values)
     assert dock.maps._ground is not None
 

@@ -148,7 +148,7 @@ def scan(
     with progress("scanning") as callback:
         found = run(target, model, turn, values, debye_waller=debye_waller, callback=callback)
     if csv is not None:
-        _write_csv(csv, found, overwrite)
+        found.to_csv(csv, overwrite=overwrite)
     if figure is not None:
         _write_figure(figure, found, overwrite)
     if json:
@@ -167,18 +167,6 @@ def scan(
         f"  at the ends of the range the MSE is {found.mse[0]:.5f} and {found.mse[-1]:.5f} "
         "(images scaled to [−1, 1])"
     )
-
-
-def _write_csv(path: Path, found: Scan, overwrite: bool) -> None:
-    from dsfunet_core.io.files import replacing
-
-    rows = [f"{found.move.name} [{found.move.unit}],mse,cost,scale,debye_waller [A^2]"]
-    for row in zip(
-        found.values, found.mse, found.cost, found.scale, found.debye_waller, strict=True
-    ):
-        rows.append(",".join(f"{value:.8g}" for value in row))
-    with replacing(path, overwrite=overwrite) as temporary:
-        temporary.write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
 def _write_figure(path: Path, found: Scan, overwrite: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -72,6 +73,30 @@ class Scan:
     scale: NDArray[np.float64]
     debye_waller: NDArray[np.float64]
     minima: tuple[Minimum, ...]
+
+    def to_csv(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write the curve as a table of comma-separated values.
+
+        Parameters
+        ----------
+        path : path-like
+            File to write: value, MSE, cost, k, D_w.
+        overwrite : bool
+            Whether a file that is there may be replaced.
+
+        Raises
+        ------
+        ParameterError
+            If it exists and ``overwrite`` is False.
+        """
+        from dsfunet_core.io.files import replacing
+
+        rows = [f"{self.move.name} [{self.move.unit}],mse,cost,scale,debye_waller [A^2]"]
+        columns = (self.values, self.mse, self.cost, self.scale, self.debye_waller)
+        for row in zip(*columns, strict=True):
+            rows.append(",".join(f"{value:.8g}" for value in row))
+        with replacing(path, overwrite=overwrite) as temporary:
+            temporary.write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
 class Scanner:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-__all__ = ["Canvas", "theme_style"]
+__all__ = ["Canvas", "MovingCanvas", "theme_style"]
 
 
 class Canvas(QWidget):
@@ -104,6 +105,64 @@ class Canvas(QWidget):
         self._stale = True
         if self.isVisible():
             self.redraw()
+
+
+class MovingCanvas(Canvas):
+    """Drawing of which some artists move while the rest stands still.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Whose theme the drawing has.
+    height : int
+        Height in pixels of the screen.
+    """
+
+    def __init__(self, viewer: Any, height: int) -> None:
+        super().__init__(viewer, height)
+        self.moving: list[Any] = []
+        self._ground: Any = None
+
+    def redraw(self) -> None:
+        """Draw all from scratch."""
+        self.moving, self._ground = [], None
+        super().redraw()
+        for artist in self.moving:
+            artist.set_animated(True)
+
+    def change(self, content: Any, update: Callable[[], None]) -> None:
+        """Draw only what moves.
+
+        Parameters
+        ----------
+        content : object
+            What is drawn when all is drawn again, for another size or theme.
+        update : callable
+            Changes the artists in ``moving``.
+        """
+        self._content = content
+        if not self.moving or not self.isVisible():
+            self._stale = True
+            return
+        update()
+        if self._ground is None:
+            return  # all of it is about to be drawn
+        self.canvas.restore_region(self._ground)
+        self._draw_moving()
+        # repaint, not update: it is on the screen when this returns.
+        self.canvas.repaint()
+
+    def connect_canvas(self, canvas: Any) -> None:
+        """Keep what stands still whenever all is drawn; see :meth:`Canvas.connect_canvas`."""
+        canvas.mpl_connect("draw_event", self._drawn)
+
+    def _drawn(self, event: Any) -> None:
+        self._ground = self.canvas.copy_from_bbox(self.canvas.figure.bbox)
+        self._draw_moving()
+
+    def _draw_moving(self) -> None:
+        for artist in self.moving:
+            artist.axes.draw_artist(artist)
 
 
 def theme_style(viewer: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_dsfunet.widgets.canvas import Canvas
+from napari_dsfunet.widgets.canvas import Canvas, MovingCanvas
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["AlphaPlot", "CellMaps", "CorrelationMap"]
 
 
-class CellMaps(Canvas):
+class CellMaps(MovingCanvas):
     """Observed, calculated and difference in one reciprocal cell; the last two follow.
 
     Parameters
@@ -27,21 +27,16 @@ class CellMaps(Canvas):
 
     def __init__(self, viewer: Any) -> None:
         super().__init__(viewer, height=130)
-        self._moving: list[Any] = []
-        self._ground: Any = None
 
     def paint(self, figure: Any, content: SroRefinement) -> None:
         """Draw a fit; see :meth:`Canvas.paint`."""
         from dsfunet_core.refine.figures import cells_axes
 
-        self._ground = None
         panels = list(figure.subplots(1, 3, sharey=True))
         cells_axes(panels, content)
         for axes in panels:
             axes.set(xlabel="", ylabel="", xticks=[], yticks=[])
-        self._moving = [axes.images[0] for axes in panels[1:]]
-        for image in self._moving:
-            image.set_animated(True)
+        self.moving = [axes.images[0] for axes in panels[1:]]
 
     def follow(self, fit: SroRefinement) -> None:
         """Show another calculation of the same map, and nothing but that anew.
@@ -53,32 +48,12 @@ class CellMaps(Canvas):
         """
         from dsfunet_core.refine.figures import spread_out
 
-        # What is drawn when the dock is seen again, or with another theme.
-        self._content = fit
-        if not self._moving or not self.isVisible():
-            self._stale = True
-            return
-        calculated, difference = self._moving
-        calculated.set_data(fit.calculated.values)
-        difference.set_data(np.ma.masked_invalid(spread_out(fit.difference.values)))
-        if self._ground is None:
-            return  # all of it is about to be drawn
-        self.canvas.restore_region(self._ground)
-        self._draw_moving()
-        # repaint, not update: the map is on the screen when this returns.
-        self.canvas.repaint()
+        def update() -> None:
+            calculated, difference = self.moving
+            calculated.set_data(fit.calculated.values)
+            difference.set_data(np.ma.masked_invalid(spread_out(fit.difference.values)))
 
-    def connect_canvas(self, canvas: Any) -> None:
-        """Keep what stands still whenever all is drawn; see :meth:`Canvas.connect_canvas`."""
-        canvas.mpl_connect("draw_event", self._drawn)
-
-    def _drawn(self, event: Any) -> None:
-        self._ground = self.canvas.copy_from_bbox(self.canvas.figure.bbox)
-        self._draw_moving()
-
-    def _draw_moving(self) -> None:
-        for image in self._moving:
-            image.axes.draw_artist(image)
+        self.change(fit, update)
 
 
 class AlphaPlot(Canvas):
