@@ -1,0 +1,20 @@
+"""Factorization of whole volumes: I(Q) = F(Q)·S(Q) with α of all vectors from one fit."""
+
+from dsfunet_core.volume_factorization.excerpt import excerpt
+from dsfunet_core.volume_factorization.factorize import factorize_volume
+from dsfunet_core.volume_factorization.files import (
+    read_volume_factorization,
+    write_volume_factorization,
+)
+from dsfunet_core.volume_factorization.result import VolumeFactorization
+from dsfunet_core.volume_factorization.simulated import SimulatedVolume, simulate_volume
+
+__all__ = [
+    "SimulatedVolume",
+    "VolumeFactorization",
+    "excerpt",
+    "factorize_volume",
+    "read_volume_factorization",
+    "simulate_volume",
+    "write_volume_factorization",
+]

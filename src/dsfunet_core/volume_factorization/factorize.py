@@ -1,0 +1,308 @@
+"""Factorize a volume: checks, data, choices, result."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from dsfunet_core.errors import CancelledError, GeometryError, ParameterError
+from dsfunet_core.factorization.envelope import radial_envelope
+from dsfunet_core.lattice import q_matrix
+from dsfunet_core.symmetry import laue_class_named, shell_vectors
+from dsfunet_core.volume_factorization.bases import FormFactorBasis, OrderBasis
+from dsfunet_core.volume_factorization.grid import VolumeGrid
+from dsfunet_core.volume_factorization.problem import Problem
+from dsfunet_core.volume_factorization.result import VolumeFactorization
+from dsfunet_core.volume_factorization.solver import (
+    REACH,
+    choose_support,
+    largest_radius,
+    order_covariance,
+    refine,
+    shell_prior,
+    start,
+    with_support,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from dsfunet_core.plane import ReciprocalVolume
+
+__all__ = ["factorize_volume"]
+
+#: Largest number of voxels taken in one piece.
+MAX_VOXELS = 256**3
+#: Largest order; the number of α grows with its cube.
+MAX_ORDER = 8
+#: Fewer data than this for each unknown of the order determine nothing.
+DATA_PER_UNKNOWN = 4
+
+
+class Cancel(Protocol):
+    """Something that says whether to stop, a :class:`threading.Event` for example."""
+
+    def is_set(self) -> bool:
+        """Whether to stop."""
+
+
+def factorize_volume(
+    volume: ReciprocalVolume,
+    *,
+    order: int = 5,
+    support: float | str = "auto",
+    laue_class: str | None = None,
+    robust: bool = True,
+    max_unknowns: int = 8000,
+    max_cycles: int = 10,
+    callback: Callable[[int, int, str], None] | None = None,
+    cancel: Cancel | None = None,
+) -> VolumeFactorization:
+    """Separate a volume into a form factor and Warren–Cowley parameters.
+
+    Parameters
+    ----------
+    volume : ReciprocalVolume
+        Diffuse intensities without background, Bragg peaks masked. Voxels that are masked,
+        NaN or without counts have no weight; nothing is interpolated. At most 256³ voxels:
+        cut or thin larger volumes with :func:`excerpt`.
+    order : int
+        Largest |u|, |v|, |w| of a vector; 1 to 8.
+    support : float or "auto"
+        Radius [Å] inside which the autocorrelation of the form factor lies: the largest
+        distance between atoms of the disordered molecules, and a little more. ``"auto"``
+        grows it for as long as held-out voxels are predicted better.
+    laue_class : str, optional
+        Equivalent vectors share one α. That of the volume when left out, ``"-1"`` where the
+        volume tells none. F is not symmetrized: average the volume for that.
+    robust : bool
+        Whether voxels far off the model (Bragg remnants, spikes) are rejected.
+    max_unknowns : int
+        Largest number of unknowns of the form factor; it bounds memory and time.
+    max_cycles : int
+        Most cycles of the last refinement.
+    callback : callable, optional
+        Called with (step, total, message); the total is an estimate.
+    cancel : object with ``is_set()``, optional
+        Asked between cycles.
+
+    Returns
+    -------
+    VolumeFactorization
+        F on the voxels, α with covariance, and what was chosen on the way.
+
+    Raises
+    ------
+    GeometryError
+        If an array axis is along no lattice direction, the volume is too coarse for the
+        order or smaller than a reciprocal cell, or the cell contradicts the Laue class.
+    ParameterError
+        If a parameter is outside what is allowed, or there are too many or too few voxels.
+    CancelledError
+        If ``cancel`` was set.
+
+    See Also
+    --------
+    dsfunet_core.factorize : The same on one plane.
+
+    Notes
+    -----
+    The model is
+
+        I(Q) = E(|Q|) H(Q) max(S(Q), 0),   S = 1 + Σ α_uvw cos 2π(uh + vk + wl),
+
+    with E the smooth mean intensity and F = E·H, where the Fourier transform of H is real,
+    even and confined to the support. Coefficients of H and α are refined together by
+    Gauss–Newton on their dense normal matrix. Its elements are differences and sums of
+    three trigonometric sums over the voxels, which are products of small matrices along
+    the axes; they are exact for any step and any origin.
+
+    Weights are 1/(model + floor) as counting statistics asks for, times the counts merged
+    into a voxel, or 1/variance where the volume has variances. These should be expected
+    ones: a variance that is the number of counts itself biases the fit at few counts, and
+    is better left out. σ(α) comes from the Schur complement with the form factor
+    marginalised, scaled by the misfit.
+
+    Memory: about 60 bytes a voxel (0.13 GB for 128³, 1 GB for 256³), 16 bytes for the
+    square of the number of unknowns (1.2 GB for 8,000 and 665 vectors).
+    """
+    _check_choices(order, support, max_unknowns, max_cycles)
+    symbol = laue_class_named(laue_class or volume.laue_class or "-1").symbol
+    if math.prod(volume.shape) > MAX_VOXELS:
+        raise ParameterError(
+            f"volume {volume.name!r} has {' × '.join(map(str, volume.shape))} voxels; at most "
+            f"{MAX_VOXELS:,} (256³) are factorized in one piece. Cut it to smaller |h|, |k|, "
+            "|l| with excerpt(volume, limit=4) (--limit 4), or take every second voxel with "
+            "excerpt(volume, every=2) (--every 2) where it is finer than the order needs."
+        )
+    grid = VolumeGrid.of(volume)
+    _check_resolved(grid, order, volume)
+    orbits = shell_vectors(order, symbol, volume.cell)
+    steps = 0
+
+    def tick(message: str) -> None:
+        nonlocal steps
+        if cancel is not None and cancel.is_set():
+            raise CancelledError("the factorization of the volume was cancelled.")
+        steps += 1
+        if callback is not None:
+            callback(steps, max(20, steps + 1), message)
+
+    tick("reading")
+    problem = _problem(volume, grid, OrderBasis.build(grid, orbits), robust)
+    record: dict[str, Any]
+    if isinstance(support, str):
+        problem, unknowns, record = choose_support(
+            problem, volume.cell, max_unknowns=max_unknowns, tick=tick
+        )
+    else:
+        problem = with_support(problem, volume.cell, float(support))
+        if problem.form_factor.size > max_unknowns:
+            raise ParameterError(
+                f"support = {support:g} Å has {problem.form_factor.size:,} unknowns in this "
+                f"volume, more than max_unknowns = {max_unknowns:,}, which allow "
+                f"{largest_radius(problem, volume.cell, max_unknowns):.1f} Å. Choose that or "
+                "less, raise max_unknowns, or cut the volume to smaller |h|, |k|, |l|."
+            )
+        unknowns = start(problem, volume.cell, volume.cell.volume ** (1 / 3))
+        unknowns = refine(problem, unknowns, max_cycles=4, tick=tick).unknowns
+        record = {"support": float(support)}
+    problem = _with_shell_prior(problem, unknowns.form_factor)
+    solution = refine(problem, unknowns, max_cycles=max_cycles, tick=tick)
+    tick("uncertainties")
+    covariance = order_covariance(solution)
+    record |= {
+        "order": order,
+        "laue_class": symbol,
+        "robust": robust,
+        "weighting": "variance" if problem.variance is not None else "counting",
+        "unknowns_form_factor": problem.form_factor.size,
+        "reach": REACH * record["support"],
+        "cycles": solution.cycles,
+        "misfit": solution.weights.misfit,
+        "outliers": solution.weights.outliers,
+        "voxels_used": int((solution.weights.values > 0).sum()),
+        "coverage": float(problem.valid.mean(dtype=np.float64)),
+    }
+    return VolumeFactorization(
+        volume=volume,
+        form_factor=problem.envelope * np.maximum(solution.fields.h, 0),
+        orbits=tuple(orbits),
+        alpha=solution.unknowns.alpha,
+        covariance=covariance,
+        laue_class=symbol,
+        choices=record,
+    )
+
+
+def _with_shell_prior(problem: Problem, coefficients: NDArray[np.float64]) -> Problem:
+    from dataclasses import replace
+
+    return replace(problem, prior_variance=shell_prior(problem.form_factor, coefficients))
+
+
+def _check_choices(
+    order: int, support: float | str, max_unknowns: int, max_cycles: int
+) -> None:
+    if isinstance(order, bool) or not isinstance(order, int) or not 1 <= order <= MAX_ORDER:
+        raise ParameterError(f"order = {order!r}; give a whole number from 1 to {MAX_ORDER}.")
+    radius = isinstance(support, int | float) and support > 0 and math.isfinite(support)
+    if support != "auto" and not radius:
+        raise ParameterError(
+            f'support = {support!r}; give a radius in Å greater than 0, or "auto".'
+        )
+    if max_unknowns < 50:
+        raise ParameterError(
+            f"max_unknowns = {max_unknowns}; a form factor needs 50 or more, usually thousands."
+        )
+    if max_cycles < 1:
+        raise ParameterError(f"max_cycles = {max_cycles}; at least 1 was expected.")
+
+
+def _check_resolved(grid: VolumeGrid, order: int, volume: ReciprocalVolume) -> None:
+    """Refuse a volume whose voxels cannot tell two of the vectors apart."""
+    if np.any(grid.extent < 1):
+        spans = ", ".join(f"{x:.2f}" for x in grid.extent)
+        raise GeometryError(
+            f"volume {volume.name!r} spans {spans} reciprocal cells along its axes; at least "
+            "one along each is needed to tell the periodic order from the form factor."
+        )
+    highest = next((n for n in range(order, 0, -1) if _apart(grid, n)), 0)
+    if highest < order:
+        advice = f"use order = {highest}, or " if highest else ""
+        raise GeometryError(
+            f"order = {order} needs at least {2 * order + 1} voxels a reciprocal cell along "
+            f"each axis, more than volume {volume.name!r} has: {advice}reconstruct it with "
+            "finer steps."
+        )
+
+
+def _apart(grid: VolumeGrid, order: int) -> bool:
+    reach = np.arange(-2 * order, 2 * order + 1)
+    box = np.stack(np.meshgrid(reach, reach, reach, indexing="ij"), -1).reshape(-1, 3)
+    cycles = grid.indices(box[len(box) // 2 + 1 :]) * [x[1] - x[0] for x in grid.coordinates]
+    off = np.abs(cycles - np.rint(cycles)) * grid.shape
+    return bool(off.max(axis=1).min() > 0.5)
+
+
+def _problem(
+    volume: ReciprocalVolume, grid: VolumeGrid, order: OrderBasis, robust: bool
+) -> Problem:
+    parts = volume.block((slice(None),) * 3)
+    valid, intensity = parts["valid"], parts["intensity"]
+    assert valid is not None
+    assert intensity is not None
+    variance = parts["variance"]
+    if variance is not None:
+        valid = valid & np.isfinite(variance)
+        known = variance[valid & (variance > 0)]
+        # A variance of 0 means that nobody knows it, not that the value is exact.
+        variance = np.maximum(variance, known.min() if known.size else 0)
+        if not known.size:
+            raise ParameterError(
+                f"volume {volume.name!r} has variances, but none above 0; leave them out "
+                "(variance=None) for weights from counting statistics."
+            )
+    used = int(valid.sum())
+    if used < DATA_PER_UNKNOWN * (order.size + 50):
+        raise ParameterError(
+            f"volume {volume.name!r} has {used:,} measured voxels, too few for {order.size} "
+            "parameters α and a form factor. Choose a lower order or a Laue class, or mask "
+            "less."
+        )
+    intensity = np.where(valid, intensity, 0)
+    if not intensity.sum() > 0:
+        raise ParameterError(
+            f"the mean intensity of volume {volume.name!r} is not positive; there is nothing "
+            "to factorize. Was more background subtracted than there is?"
+        )
+    envelope = radial_envelope(intensity, valid, _lengths(volume, grid)).astype(np.float32)
+    counts = parts["counts"]
+    return Problem(
+        intensity=intensity.astype(np.float32),
+        valid=valid.astype(np.float32),
+        envelope=envelope,
+        variance=None if variance is None else _positive(variance, valid),
+        observations=None if counts is None else np.where(valid, counts, 1).astype(np.float32),
+        form_factor=FormFactorBasis.build(grid, volume.cell, 1.0),
+        order=order,
+        prior_variance=np.ones(1),
+        robust=robust,
+    )
+
+
+def _positive(variance: NDArray[np.float64], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
+    return np.where(valid, variance, 1).astype(np.float32)
+
+
+def _lengths(volume: ReciprocalVolume, grid: VolumeGrid) -> NDArray[np.float64]:
+    """|Q| of every voxel [Å⁻¹]."""
+    to_q = q_matrix(volume.cell) @ grid.directions
+    metric = to_q.T @ to_q
+    a, b, c = np.ix_(*grid.coordinates)
+    square = metric[0, 0] * a**2 + metric[1, 1] * b**2 + metric[2, 2] * c**2
+    square = square + 2 * (metric[0, 1] * a * b + metric[0, 2] * a * c + metric[1, 2] * b * c)
+    return np.sqrt(np.maximum(square, 0))
