@@ -20,6 +20,7 @@ from benchmarks import (
     symmetry,
     tris_amide,
     validation,
+    volume,
 )
 
 
@@ -35,7 +36,8 @@ def main() -> None:
         "found blind; calibration: errors of the "
         "network against what is known without the truth; bragg: masked Bragg peaks; "
         "symmetry: files of 501³ and 801³ voxels (minutes, 8 GB of temporary space); plugin: "
-        "how quickly it answers (needs a screen or xvfb-run, 4 GB of temporary space)",
+        "how quickly it answers (needs a screen or xvfb-run, 4 GB of temporary space); volume: "
+        "whole volumes of 128³ voxels",
     )
     parser.add_argument("--planes", type=int, default=200, help="validation planes (200)")
     parser.add_argument("--seeds", type=int, default=50, help="noise realisations (50)")
@@ -90,6 +92,8 @@ def main() -> None:
             results = {"bragg": bragg.run(console)}
         elif which == "symmetry":
             results = {"symmetry": symmetry.run(console)}
+        elif which == "volume":
+            results = {"volume": volume.run(console, arguments.counts)}
         elif which == "plugin":
             results = {"plugin": plugin.run(console)}
         elif which == "tris-amide":

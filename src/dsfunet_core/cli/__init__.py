@@ -13,6 +13,7 @@ from dsfunet_core.cli.console import ReportingGroup, forgiving_streams
 from dsfunet_core.cli.convert import convert
 from dsfunet_core.cli.evaluate import evaluate
 from dsfunet_core.cli.factorize import factorize
+from dsfunet_core.cli.factorize_volume import factorize_volume
 from dsfunet_core.cli.inspect import info, slice_plane
 from dsfunet_core.cli.mask import mask
 from dsfunet_core.cli.network import train, weights_app
@@ -79,6 +80,7 @@ app.command("symmetrize")(symmetrize)
 app.command("mask")(mask)
 app.command("pdf")(pdf)
 app.command("factorize")(factorize)
+app.command("factorize-volume")(factorize_volume)
 app.command("fit-sro")(fit_sro)
 app.command("scan")(scan)
 app.command("refine")(refine)

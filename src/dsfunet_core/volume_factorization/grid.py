@@ -179,6 +179,7 @@ def _integer_direction(step: NDArray[np.float64], axis: int) -> NDArray[np.int64
             return np.asarray(found // gcd(*found.tolist()))
     raise GeometryError(
         f"array axis {axis} of the volume steps along "
-        f"[{', '.join(f'{x:.4f}' for x in scaled)}] in hkl, which is no "
-        "small-integer direction, so the short-range order cannot be summed along it. Reconstruct the volume on axes along reciprocal-lattice vectors."
+        f"[{', '.join(f'{x:.4f}' for x in scaled)}] in hkl, which is no small-integer "
+        "direction, so the short-range order cannot be summed along it. Reconstruct the volume "
+        "on axes along reciprocal-lattice vectors."
     )
