@@ -59,7 +59,7 @@ class FoundLattice:
         return np.asarray(np.linalg.inv(self.direct).T, dtype=np.float64)
 
 
-def in_words(found: bool, candidates: int, left: float, worse: float) -> str:
+def in_words(found: bool, candidates: int, left: float, merit: float) -> str:
     """Why a lattice counts as found, or does not.
 
     Parameters
@@ -70,14 +70,15 @@ def in_words(found: bool, candidates: int, left: float, worse: float) -> str:
         Lattices looked at.
     left : float
         Share of the variance that the best leaves.
-    worse : float
-        Factor by which the next best one's misfit exceeds it.
+    merit : float
+        Logarithm of the odds against the next best one.
     """
     tried = "one candidate" if candidates == 1 else f"{candidates} candidates"
     if found:
         return (
-            f"Of {tried} it alone explains the plane: {left:.2g} of the variance is left, and "
-            f"the next best lattice's misfit, less the noise, is {worse:.2g} times as large."
+            f"Of {tried} it alone explains the plane: {left:.2g} of the variance is left in "
+            f"squares of 4 × 4 pixels, and the odds against the next best lattice are "
+            f"e^{merit:.0f} to 1."
         )
     if left >= MOST_UNEXPLAINED:
         return (
@@ -85,6 +86,6 @@ def in_words(found: bool, candidates: int, left: float, worse: float) -> str:
             f"lattice must leave less than {MOST_UNEXPLAINED:.0%}."
         )
     return (
-        f"Of {tried} none stands out: the next best lattice's misfit, less the noise, is only "
-        f"{worse:.2g} times the best one's, or periods remain that it misses."
+        f"None of {tried} stands out: others explain the plane about as well as the best, or "
+        "more than noise is left."
     )

@@ -52,13 +52,17 @@ FAVOURITES, FINALISTS, ROUNDS = 2, 3, 4
 FAMILY = 3
 #: The support is this many times the radius that holds most of a form factor's transform.
 QUICK_REACH, REACH = 1.2, 1.5
-#: A lattice is certain from this logarithm of the odds against the next best.
-CERTAIN = 8.0
+#: A lattice is certain from this logarithm of the odds against the next best (chance alone
+#: makes differences of ten: the spread of χ² with 120 coefficients), and from this one, a
+#: coefficient, against no order at all.
+CERTAIN, ORDERED = 30.0, 2.0
 #: By how much every other lattice's misfit, less the noise, must exceed the best one's; and
 #: by how much where the residual still has a wave that is not on the lattice.
 WORSE, MUCH_WORSE = 3.0, 10.0
 #: Largest misfit beyond the noise and as much again.
 MOST_EXCESS = 6e-4
+#: Where the noise is known no better than this, as a fraction of it, the odds alone decide.
+UNSURE = 0.05
 #: Such a wave stands out of what is around it in the residual's transform by this factor
 #: (periods that were missed leave several hundreds), and has this relative amplitude.
 PEAK, FAINT = 100.0, 0.004
@@ -131,7 +135,7 @@ def search_lattice(
     Returns
     -------
     FoundLattice
-        See `find_lattice`.
+        Likewise.
     """
     return _Search(intensity, valid, form_factor, sro, device, cancelled).run()
 
@@ -345,20 +349,22 @@ class _Search:
 
     def _gap(self) -> float:
         """Logarithm of the odds of the best against everything else that was tried."""
-        best = self.best
-        if best is None:
+        if (best := self.best) is None:
             return 0.0
         ratio = self._others() / max(best.misfit, 1e-300)
         return 0.5 * best.independent * float(np.log(max(ratio, 1.0)))
 
     def _worse(self) -> float:
         """How many times larger the others' misfit is, less the noise."""
-        best = self.best
-        if best is None:
+        if (best := self.best) is None:
             return 0.0
-        noise = self.noise[id(best)]
-        unsure = 2 * noise * np.sqrt(2 / max(best.independent, 1))
-        return (self._others() - noise) / max(best.misfit - noise, unsure, 1e-12)
+        excess = max(best.misfit - self.noise[id(best)], 1e-12)
+        return (self._others() - self.noise[id(best)]) / excess
+
+    def _down_to_noise(self, trial: Trial) -> bool:
+        """Whether a trial leaves nothing but noise."""
+        noise = self.noise[id(trial)]
+        return trial.misfit - noise < UNSURE * noise
 
     def _clear(self) -> bool:
         best = self.best
@@ -366,8 +372,12 @@ class _Search:
             best is not None
             and best.unexplained < MOST_UNEXPLAINED
             and best.misfit < MOST_EXCESS + 2 * self.noise[id(best)]
-            and self._worse() > (WORSE if self._quiet(best) else MUCH_WORSE)
+            and (
+                self._down_to_noise(best)
+                or self._worse() > (WORSE if self._quiet(best) else MUCH_WORSE)
+            )
             and self._gap() > CERTAIN
+            and best.against_none > ORDERED * 2 * len(best.values)
         )
 
     def _quiet(self, trial: Trial) -> bool:
@@ -389,12 +399,13 @@ class _Search:
         merit = self._gap()
         found = self._clear()
         notes |= {"misfit": best.misfit, "independent": best.independent}
+        notes["against_none"] = best.against_none
         notes["noise"], notes["worse"] = self.noise[id(best)], self._worse()
         notes["peak"], notes["wave"] = self.waves[id(best)]
         basis = reduced(best.direct)
         change = np.rint(np.linalg.solve(best.direct, basis))
         sigma = np.sqrt(best.sigma**2 @ change**2)
-        reason = in_words(found, len(self.tried), best.unexplained, self._worse())
+        reason = in_words(found, len(self.tried), best.unexplained, merit)
         return FoundLattice(
             found, basis, sigma, merit, best.unexplained, reason, best.form_factor, notes
         )

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
+from dsfunet_core.factorization.lattice_points import local_mean
 from dsfunet_core.factorization.lattice_refinement import refine_lattice
 from dsfunet_core.factorization.problem import evaluate
 from dsfunet_core.factorization.solver import solve, start
@@ -26,6 +27,8 @@ __all__ = ["Bench", "Trial"]
 
 #: Radius in lattice constants of the first guess, which must not follow the lattice.
 SMOOTH = 0.45
+#: Width of the local mean in the weights [pixels], and what is added to it.
+LOCAL, FLOOR = 3.0, 0.03
 #: Edge of the squares within which residuals may be alike [pixels].
 BLOCK = 8
 #: Edge of the neighbourhood that a peak is compared with, and what is too near to the
@@ -44,10 +47,12 @@ class Trial:
     sigma : ndarray, shape (2, 2)
         Their standard uncertainties.
     misfit : float
-        4 ⟨(√I − √M)²⟩ / ⟨I⟩ over measured pixels: 1 over the counts a pixel where only
-        counting noise is left.
+        ⟨(I − M)² / Ī⟩ over measured pixels, I in units of its mean and Ī its local mean: 1
+        over the counts a pixel where only counting noise is left.
     independent : float
         Number of pixels over the number of neighbours whose residuals are alike.
+    against_none : float
+        Logarithm of the odds against no order at all, the form factor kept.
     unexplained : float
         Share of the variance left, see `dsfunet_core.metrics.unexplained`.
     form_factor, product : ndarray, shape (n_rows, n_columns)
@@ -60,6 +65,7 @@ class Trial:
     sigma: NDArray[np.float64]
     misfit: float
     independent: float
+    against_none: float
     unexplained: float
     form_factor: NDArray[np.float64]
     product: NDArray[np.float64]
@@ -90,7 +96,9 @@ class Bench:
         self._radius = radius
         self.intensity = problem.intensity[0].cpu().numpy()
         self.valid = problem.valid[0].cpu().numpy() > 0
-        self._root = np.sqrt(np.maximum(self.intensity, 0))
+        around = local_mean(self.intensity, self.valid, LOCAL)
+        # The same weights for every trial, and linear in the data: no bias at few counts.
+        self._weight = self.valid / np.sqrt(np.maximum(around, 0) + FLOOR)
 
     def try_lattice(self, direct: NDArray, order: int, *, cycles: int = 4) -> Trial:
         """Fit both factors, and refine the lattice with them.
@@ -123,14 +131,19 @@ class Bench:
         problem, unknowns = refined.problem, refined.unknowns
         fields = evaluate(problem, unknowns)
         model = fields.model[0].cpu().numpy()
+        form_factor = (problem.envelope * fields.h.clamp(min=0))[0].cpu().numpy()
         misfit, independent = self.misfit(model)
+        without = self.misfit(form_factor)[0]
         return Trial(
             direct=refined.direct[0],
             sigma=refined.sigma[0],
             misfit=misfit,
             independent=independent,
+            against_none=0.5
+            * independent
+            * float(np.log(max(without / max(misfit, 1e-300), 1))),
             unexplained=unexplained(self.intensity, model, self.valid),
-            form_factor=(problem.envelope * fields.h.clamp(min=0))[0].cpu().numpy(),
+            form_factor=form_factor,
             product=model,
             indices=basis.indices,
             values=problem.sro_basis.complex_values(unknowns.sro)[0].cpu().numpy(),
@@ -138,14 +151,13 @@ class Bench:
 
     def misfit(self, model: NDArray) -> tuple[float, float]:
         """Misfit of a model, and the number of independent pixels (see `Trial`)."""
-        residual = np.where(self.valid, self._root - np.sqrt(np.maximum(model, 0)), 0)
+        residual = self._residual(model)
         n = int(self.valid.sum())
         square = float((residual**2).sum())
         rows, columns = (size // BLOCK * BLOCK for size in residual.shape)
         cut = residual[:rows, :columns].reshape(rows // BLOCK, BLOCK, columns // BLOCK, BLOCK)
         alike = float((cut.sum(axis=(1, 3)) ** 2).sum()) / max(square, 1e-300)
-        mean = float(self.intensity[self.valid].mean())
-        return 4 * square / n / mean, n / float(np.clip(alike, 1, BLOCK**2))
+        return square / n, n / float(np.clip(alike, 1, BLOCK**2))
 
     def noise(self, trial: Trial) -> float:
         """White part of a trial's misfit: what no lattice could explain.
@@ -158,14 +170,12 @@ class Bench:
         trial : Trial
             Its residual is looked at.
         """
-        power = np.abs(np.fft.fft2(self._residual(trial))) ** 2
+        power = np.abs(np.fft.fft2(self._residual(trial.product))) ** 2
         n = int(self.valid.sum())
-        mean = float(self.intensity[self.valid].mean())
-        return float(4 * np.median(power) / np.log(2) / n / mean)
+        return float(np.median(power) / np.log(2) / n)
 
-    def _residual(self, trial: Trial) -> NDArray[np.float64]:
-        model = np.sqrt(np.maximum(trial.product, 0))
-        return np.where(self.valid, self._root - model, 0)
+    def _residual(self, product: NDArray) -> NDArray[np.float64]:
+        return np.asarray(self._weight * (self.intensity - product))
 
     def residual_wave(self, trial: Trial) -> tuple[float, float]:
         """Strongest wave of the residual that is not on the lattice.
@@ -186,7 +196,7 @@ class Bench:
         amplitude : float
             Of the wave, relative to the intensity.
         """
-        residual = self._residual(trial)
+        residual = self._residual(trial.product)
         power = np.abs(np.fft.fft2(residual)) ** 2
         around = ndimage.median_filter(power, size=NEARBY, mode="wrap")
         cycles = np.stack(
@@ -197,7 +207,7 @@ class Bench:
         off *= np.array(residual.shape)[:, None, None]
         height = np.where(np.hypot(*off) > APART, power / np.maximum(around, 1e-300), 0)
         peak = np.unravel_index(height.argmax(), height.shape)
-        amplitude = 4 * np.sqrt(power[peak]) / max(float(self._root[self.valid].sum()), 1e-300)
+        amplitude = 2 * np.sqrt(power[peak]) / float((self._weight * trial.product).sum())
         return float(height[peak]), float(amplitude)
 
     def misfit_of_order(self, trial: Trial, direct: NDArray, order: int) -> float:
