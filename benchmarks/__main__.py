@@ -11,6 +11,7 @@ from rich.console import Console
 from benchmarks import (
     bragg,
     calibration,
+    extremes,
     lattice_search,
     machine,
     network,
@@ -33,7 +34,8 @@ def main() -> None:
         default=["simulation", "network", "structures", "validation", "tris-amide"],
         help="simulation, network, structures: their speed; validation: simulated planes; "
         "tris-amide: the benchmark crystal (default: all these); lattice-search: lattices "
-        "found blind; calibration: errors of the "
+        "found blind; extremes: single atoms, small molecules in large cells; "
+        "calibration: errors of the "
         "network against what is known without the truth; bragg: masked Bragg peaks; "
         "symmetry: files of 501³ and 801³ voxels (minutes, 8 GB of temporary space); plugin: "
         "how quickly it answers (needs a screen or xvfb-run, 4 GB of temporary space); volume: "
@@ -84,6 +86,8 @@ def main() -> None:
                 f"{c:g}": lattice_search.run(arguments.planes, c, console, folder)
                 for c in arguments.counts
             }
+        elif which == "extremes":
+            results = {"extremes": extremes.run(min(arguments.planes, 6), console)}
         elif which == "structures":
             results = {"structures": structures.run(console)}
         elif which == "calibration":
@@ -93,7 +97,7 @@ def main() -> None:
         elif which == "symmetry":
             results = {"symmetry": symmetry.run(console)}
         elif which == "volume":
-            results = {"volume": volume.run(console, arguments.counts)}
+            results = {"volume": volume.run(console, arguments.counts, arguments.output)}
         elif which == "plugin":
             results = {"plugin": plugin.run(console)}
         elif which == "tris-amide":
