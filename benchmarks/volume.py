@@ -68,7 +68,12 @@ def compared(made: SimulatedVolume, result: VolumeFactorization) -> dict[str, fl
 
 
 def run(
-    console: Console, counts: list[float], size: int = 128, seeds: int = 1
+    console: Console,
+    counts: list[float],
+    folder: Path,
+    *,
+    size: int = 128,
+    seeds: int = 2,
 ) -> dict[str, Any]:
     """Factorize volumes with and without noise.
 
@@ -78,6 +83,8 @@ def run(
         Where the table goes.
     counts : list of float
         Mean counts a voxel; 0 for no noise.
+    folder : Path
+        Where a picture of the last volume goes, ``volume.png``.
     size : int
         Voxels along each edge.
     seeds : int
@@ -109,6 +116,7 @@ def run(
             )
             console.print(row)
     console.print(table)
+    picture(folder / "volume.png", made, result)
     return {"required": REQUIRED, "size": size, "rows": rows}
 
 

@@ -40,6 +40,8 @@ MAX_VOXELS = 256**3
 MAX_ORDER = 8
 #: Fewer data than this for each unknown of the order determine nothing.
 DATA_PER_UNKNOWN = 4
+#: A support chosen from the data has at least so many data for each of its points.
+DATA_PER_POINT = 8
 
 
 class Cancel(Protocol):
@@ -155,6 +157,8 @@ def factorize_volume(
     problem = _problem(volume, grid, OrderBasis.build(grid, orbits), robust)
     record: dict[str, Any]
     if isinstance(support, str):
+        data = int(problem.valid.sum(dtype=np.float64))
+        max_unknowns = max(50, min(max_unknowns, data // DATA_PER_POINT))
         problem, unknowns, record = choose_support(
             problem, volume.cell, max_unknowns=max_unknowns, tick=tick
         )

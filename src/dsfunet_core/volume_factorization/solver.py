@@ -38,7 +38,7 @@ REACH = 1.1
 SMOOTH = 0.4
 #: A larger support must improve the prediction of held-out voxels by this factor, and one
 #: that predicts them to this relative mean square needs no better.
-IMPROVEMENT, GOOD_ENOUGH = 0.995, 1e-6
+IMPROVEMENT, GOOD_ENOUGH = 0.995, 3e-5
 #: A support cut down to the largest number of unknowns must still grow by this factor.
 WORTHWHILE = 1.1
 #: Fraction of the voxels held out, in cubes of this edge.
