@@ -12,7 +12,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from dsfunet_core.simulate.molecules import random_molecule
+from dsfunet_core.simulate.molecules import Molecule, random_molecule
 from dsfunet_core.simulate.monte_carlo import monte_carlo_order
 from dsfunet_core.volume_factorization import (
     SimulatedVolume,
@@ -25,17 +25,34 @@ from dsfunet_core.volume_factorization import (
 REQUIRED = {"rms_alpha": 0.002}
 CELL = (7.1, 8.3, 9.2, 78.0, 97.0, 112.0)
 MISSING, STEP = 0.3, 1 / 12
-#: Sizes of the fragments on the disordered site, in atoms without hydrogen.
+#: Sizes of the fragments on the disordered site, in atoms without hydrogen; 0: a vacancy.
 SIZES = (6, 7)
+#: Others that are measured at a smaller size, with their seeds.
+OTHERS = {
+    "single atoms": ((-1, -2), 1),
+    "6 atoms or none": ((6, 0), 2),
+    "2 or 3 atoms": ((2, 3), 4),
+    "14 or 12 atoms": ((14, 12), 3),
+}
 #: α₁₀₀, α₀₁₀, α₀₀₁ of the Monte Carlo crystals.
 TARGETS = (0.30, -0.25, 0.20)
 
 
-def simulated(size: int, counts: float, seed: int) -> SimulatedVolume:
+def unit(size: int, rng: np.random.Generator) -> Molecule:
+    """Fragment of so many atoms, a vacancy (0), or one atom (−1: Cl, −2: C)."""
+    if size > 0:
+        return random_molecule(rng, size)
+    elements = {0: (), -1: ("Cl",), -2: ("C",)}[size]
+    return Molecule(elements, np.zeros((len(elements), 3)))
+
+
+def simulated(
+    size: int, counts: float, seed: int, sizes: tuple[int, int] = SIZES
+) -> SimulatedVolume:
     """One triclinic volume: Monte Carlo order within five cells, shells and gaps missing."""
     rng = np.random.default_rng(seed)
     order = monte_carlo_order(TARGETS, 0.5, size=24, samples=30, rng=rng)
-    first, second = (random_molecule(rng, n) for n in SIZES)
+    first, second = (unit(n, rng) for n in sizes)
     return simulate_volume(
         first,
         second,
@@ -93,31 +110,50 @@ def run(
     table = Table(title=f"Volumes of {size}³ voxels, {MISSING:.0%} missing, 665 vectors")
     for name in ("counts", "rms α", "pull", "F measured", "F missing", "support Å", "s"):
         table.add_column(name, justify="right")
+    table.add_column("on the site")
     rows: list[dict[str, Any]] = []
     for level in counts:
         for seed in range(seeds):
             made = simulated(size, level, seed)
-            started, busy = time.perf_counter(), time.process_time()
-            result = factorize_volume(made.volume)
-            row: dict[str, Any] = {"counts": level, "seed": seed, **compared(made, result)}
-            row["seconds"] = time.perf_counter() - started
-            row["processor_seconds"] = time.process_time() - busy
-            row["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            row["choices"] = {k: v for k, v in result.choices.items() if k != "support_scores"}
+            row, result = _measured(made, {"counts": level, "seed": seed, "size": size})
             rows.append(row)
-            table.add_row(
-                f"{level:g}",
-                f"{row['rms_alpha']:.5f}",
-                f"{row['pull']:.2f}",
-                f"{row['form_factor_measured']:.4f}",
-                f"{row['form_factor_missing']:.3f}",
-                f"{row['choices']['support']:.1f}",
-                f"{row['seconds']:.0f}",
-            )
-            console.print(row)
-    console.print(table)
+            _show(table, row, "6 or 7 atoms")
     picture(folder / "volume.png", made, result)
-    return {"required": REQUIRED, "size": size, "rows": rows}
+    for level in counts:
+        for name, (sizes, seed) in OTHERS.items():
+            made = simulated(size // 2, level, seed, sizes)
+            about = {"counts": level, "seed": seed, "size": size // 2, "unit": name}
+            row, _ = _measured(made, about)
+            rows.append(row)
+            _show(table, row, f"{name}, {size // 2}³")
+    console.print(table)
+    return {"required": REQUIRED, "rows": rows}
+
+
+def _measured(
+    made: SimulatedVolume, about: dict[str, Any]
+) -> tuple[dict[str, Any], VolumeFactorization]:
+    started, busy = time.perf_counter(), time.process_time()
+    result = factorize_volume(made.volume)
+    row = {**about, **compared(made, result)}
+    row["seconds"] = time.perf_counter() - started
+    row["processor_seconds"] = time.process_time() - busy
+    row["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    row["choices"] = {k: v for k, v in result.choices.items() if k != "support_scores"}
+    return row, result
+
+
+def _show(table: Table, row: dict[str, Any], unit: str) -> None:
+    table.add_row(
+        f"{row['counts']:g}",
+        f"{row['rms_alpha']:.6f}",
+        f"{row['pull']:.2f}",
+        f"{row['form_factor_measured']:.4f}",
+        f"{row['form_factor_missing']:.3f}",
+        f"{row['choices']['support']:.1f}",
+        f"{row['seconds']:.0f}",
+        unit,
+    )
 
 
 def picture(path: Path, made: SimulatedVolume, result: VolumeFactorization) -> None:

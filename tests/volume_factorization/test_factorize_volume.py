@@ -14,6 +14,7 @@ from dsfunet_core import ReciprocalVolume
 from dsfunet_core.errors import CancelledError, GeometryError, ParameterError
 from dsfunet_core.simulate.molecules import random_molecule
 from dsfunet_core.simulate.monte_carlo import monte_carlo_order
+from dsfunet_core.simulate.sro import alpha_box
 from dsfunet_core.volume_factorization import excerpt, factorize_volume, simulate_volume
 
 
@@ -157,6 +158,30 @@ def test_equivalent_vectors_share_an_alpha_and_gain_precision(noisy):
     assert tied.sigma_of((1, 2, 1)) < 0.65 * free.sigma_of((1, 2, 1))
 
 
+def test_hexagonal_order_in_its_laue_class():
+    cell = gemmi.UnitCell(8, 8, 9, 90, 90, 120)
+    box = alpha_box({(1, 0, 0): -0.15, (2, 1, 0): 0.1, (0, 0, 1): 0.2, (2, 1, 1): 0.04}, "6/m")
+    rng = np.random.default_rng(3)
+    made = simulate_volume(
+        random_molecule(rng, 4),
+        random_molecule(rng, 5),
+        box[3:8, 3:8, 3:8],
+        cell,
+        size=40,
+        step=0.15,
+        counts=5.0,
+        rng=rng,
+    )
+    volume = replace(made.volume, laue_class="6/m")
+    result = factorize_volume(volume, order=2)
+    assert result.laue_class == "6/m"
+    assert result[(2, 1, 1)] == result[(1, 2, -1)] == result[(1, -1, 1)]
+    assert result[(0, 1, 0)] == result[(1, 1, 0)] == pytest.approx(-0.15, abs=0.004)
+    assert len(result.alpha) < 20
+    # Corners of the box whose images lie outside are not refined, and 0 in truth as well.
+    assert 0.5 < rms(errors(made, result) / result.sigma) < 1.6
+
+
 def test_the_sro_between_voxels_and_its_error(noisy, noisy_result):
     rng = np.random.default_rng(5)
     hkl = rng.uniform(-3, 3, size=(400, 3))
@@ -213,6 +238,12 @@ def test_volumes_that_cannot_be_factorized_are_refused(noisy):
         factorize_volume(volume, order=2, laue_class="6/m")
     with pytest.raises(GeometryError, match="reciprocal cells"):
         factorize_volume(excerpt(volume, limit=0.4), order=2)
+    layer = {
+        "intensity": volume.intensity[:, :, :1],
+        "origin": volume.origin,
+    }
+    with pytest.raises(GeometryError, match="spans 6.00, 6.00, 0.15 reciprocal cells"):
+        factorize_volume(replace(volume, **layer), order=2)
     mask = np.ones(volume.shape, bool)
     mask[:, 20, 20] = False
     with pytest.raises(ParameterError, match="too few"):

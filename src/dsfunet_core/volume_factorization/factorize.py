@@ -247,7 +247,7 @@ def _check_resolved(grid: VolumeGrid, order: int, volume: ReciprocalVolume) -> N
 def _apart(grid: VolumeGrid, order: int) -> bool:
     reach = np.arange(-2 * order, 2 * order + 1)
     box = np.stack(np.meshgrid(reach, reach, reach, indexing="ij"), -1).reshape(-1, 3)
-    cycles = grid.indices(box[len(box) // 2 + 1 :]) * [x[1] - x[0] for x in grid.coordinates]
+    cycles = grid.indices(box[len(box) // 2 + 1 :]) * grid.pitch
     off = np.abs(cycles - np.rint(cycles)) * grid.shape
     return bool(off.max(axis=1).min() > 0.5)
 

@@ -37,11 +37,14 @@ class VolumeGrid:
     ----------
     directions : ndarray of int, shape (3, 3)
         M: columns are the directions [hkl] of the array axes.
+    pitch : ndarray, shape (3,)
+        Step of q along each array axis.
     coordinates : tuple of ndarray
         q along each array axis; hkl = M q.
     """
 
     directions: NDArray[np.int64]
+    pitch: NDArray[np.float64]
     coordinates: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 
     @classmethod
@@ -66,7 +69,7 @@ class VolumeGrid:
         a, b, c = (
             s + p * np.arange(n) for s, p, n in zip(start, pitch, volume.shape, strict=True)
         )
-        return cls(directions, (a, b, c))
+        return cls(directions, pitch, (a, b, c))
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -77,8 +80,7 @@ class VolumeGrid:
     @property
     def extent(self) -> NDArray[np.float64]:
         """Length of the volume along each component of q, shape (3,)."""
-        spans = [abs(x[-1] - x[0]) + abs(x[1] - x[0]) for x in self.coordinates]
-        return np.array(spans)
+        return np.abs(self.pitch) * self.shape
 
     def indices(self, vectors: NDArray[np.int64]) -> NDArray[np.int64]:
         """Components n with v·hkl = n·q of direct lattice vectors, (..., 3) → (..., 3)."""
