@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FormFactorBasis", "OrderBasis", "cross_matrix"]
 
+#: Correlation lengths of the form factor, 1/(2·radius), beyond the volume's faces, and the
+#: smallest such gap in reciprocal-lattice units.
+CORRELATION_LENGTHS, SMALLEST_GAP = 2.4, 0.9
 #: Rows of a normal matrix gathered at a time.
 ROWS = 256
 
@@ -67,9 +70,11 @@ class FormFactorBasis:
         to_cartesian = np.array(cell.orth.mat.tolist()) @ np.linalg.inv(grid.directions).T
         inverse = np.linalg.inv(to_cartesian)
         reach = radius * np.linalg.norm(inverse, axis=1)
-        # Spacing finer than 1/extent by a correlation length, so that opposite faces of the
-        # volume are not neighbours.
-        divisions = np.ceil(grid.extent + 0.6 / reach).astype(np.int64)
+        # The basis repeats after K: the gap to the next repeat is to hold two correlation
+        # lengths of F, or opposite faces of the volume, which know nothing of each other,
+        # are forced together. Too wide a support would mend that, so it does not narrow it.
+        gap = np.maximum(CORRELATION_LENGTHS / (2 * reach), SMALLEST_GAP)
+        divisions = np.ceil(grid.extent + gap).astype(np.int64)
         box = np.floor(reach * divisions).astype(np.int64)
         axes = [np.arange(-b, b + 1) for b in box]
         j = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
