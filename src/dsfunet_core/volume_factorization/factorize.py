@@ -128,8 +128,11 @@ def factorize_volume(
     is better left out. σ(α) comes from the Schur complement with the form factor
     marginalised, scaled by the misfit.
 
-    Memory: about 60 bytes a voxel (0.13 GB for 128³, 1 GB for 256³), 16 bytes for the
-    square of the number of unknowns (1.2 GB for 8,000 and 665 vectors).
+    With noise σ(α) is honest. Without, what is left is the cut of the support, which is
+    alike in neighbouring voxels: σ is then too small, at errors of 10⁻⁵ to 10⁻⁴.
+
+    Memory: about 75 bytes a voxel (0.16 GB for 128³, 1.3 GB for 256³), and 16 bytes times
+    the square of the number of unknowns (1.2 GB for 8,000 and 665 vectors).
     """
     _check_choices(order, support, max_unknowns, max_cycles)
     symbol = laue_class_named(laue_class or volume.laue_class or "-1").symbol
