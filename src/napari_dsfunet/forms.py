@@ -183,9 +183,11 @@ class FactorizeForm(Form):
     method: str = _entry(
         "lattice",
         "Method",
-        "With the reciprocal lattice of the file, or by a trained network that needs none.",
+        "With the reciprocal lattice of the file, by a trained network that needs none, or by "
+        "both: the network finds the lattice where the file gives none, and fills dead zones.",
         choices={
             "lattice": "lattice: from cell and axes of the file",
+            "hybrid": "hybrid: network and lattice, found where not given",
             "network": "network: blind, no lattice needed",
         },
     )
@@ -212,6 +214,11 @@ class FactorizeForm(Form):
         step=0.5,
         unit=" Å",
         special="auto",
+    )
+    refine_lattice: bool = _entry(
+        False,
+        "Refine the lattice",
+        "Cell errors up to half a per cent and an origin off by a pixel are found and told.",
     )
     background: bool = _entry(
         False, "Background", "Refine a smooth additive background beside the two factors."
@@ -244,15 +251,15 @@ class FactorizeForm(Form):
     def as_core_arguments(self) -> dict[str, Any]:
         """Keyword arguments of :func:`dsfunet_core.factorize`."""
         arguments: dict[str, Any] = {"method": self.method}
-        if self.method == "network":
-            if self.model:
-                arguments["weights"] = self.model
-        else:
+        if self.method != "lattice" and self.model:
+            arguments["weights"] = self.model
+        if self.method != "network":
             arguments |= {
                 "support": self.support if self.support > 0 else "auto",
                 "background": self.background,
                 "robust": self.robust,
                 "order": self.order,
+                "refine_lattice": self.refine_lattice,
             }
         if self.device != "auto":
             arguments["device"] = self.device

@@ -88,7 +88,7 @@ def save_session(viewer: Any, path: str | Path, *, overwrite: bool = False) -> l
         store = _Store(Path(folder), archive, path.resolve().parent)
         layers, lost = [], []
         for layer in viewer.layers:
-            if layer.metadata.get(MARK, {}).get("what") == "overlay":
+            if layer.metadata.get(MARK, {}).get("what") in ("overlay", "outline"):
                 continue  # its dock makes it again
             kept = store.layer(layer)
             if kept is None:

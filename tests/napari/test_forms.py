@@ -27,7 +27,10 @@ def test_defaults_are_the_cores() -> None:
     assert FactorizeForm().as_core_arguments() == {
         "method": "lattice",
         **{name: factorize.__kwdefaults__[name] for name in ("support", "background")},
-        **{name: factorize.__kwdefaults__[name] for name in ("robust", "order")},
+        **{
+            name: factorize.__kwdefaults__[name]
+            for name in ("robust", "order", "refine_lattice")
+        },
     }
     arguments = SroFitForm().as_core_arguments()
     assert arguments == {name: refine_sro.__kwdefaults__[name] for name in arguments}

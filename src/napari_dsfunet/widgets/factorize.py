@@ -151,10 +151,10 @@ class Factorize(Dock):
 
     def _method_changed(self) -> None:
         """Show what the method heeds."""
-        network = self.form.value().method == "network"
-        for name in ("support", "background", "robust"):
-            self.form.lines.setRowVisible(self.form.editors[name], not network)
-        self.form.lines.setRowVisible(self.form.editors["model"], network)
+        method = self.form.value().method
+        for name in ("support", "refine_lattice", "background", "robust"):
+            self.form.lines.setRowVisible(self.form.editors[name], method != "network")
+        self.form.lines.setRowVisible(self.form.editors["model"], method != "lattice")
 
     def _offer_all(self) -> None:
         """Offer devices and models; torch, which knows them, is slow to import."""

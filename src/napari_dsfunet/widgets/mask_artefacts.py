@@ -295,7 +295,9 @@ class MaskArtefacts(Dock):
     @qdebounced(timeout=300)
     def _form_changed(self, *_: Any) -> None:
         """Once there is a preview, it follows."""
-        shown = self._shown_for is not None and self._shown_for is self.planes.layer()
+        # Who deletes the overlay has seen enough.
+        shown = _found(self.viewer, "overlay") is not None
+        shown &= self._shown_for is not None and self._shown_for is self.planes.layer()
         if shown and self.live.isChecked() and not self.running:
             self.preview()
 

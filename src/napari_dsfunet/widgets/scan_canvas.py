@@ -36,6 +36,7 @@ class ScanCurve(MovingCanvas):
         found, angle = content
         axes = figure.subplots()
         scan_axes(axes, found)
+        axes.set_ylabel("MSE, images on [−1, 1]")
         for text in axes.texts:
             text.set_color("black")  # it stands on white in every theme
         self.moving = [axes.axvline(angle, color="#ff9f1c", linewidth=1.5)]
