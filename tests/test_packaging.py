@@ -27,6 +27,7 @@ SOURCES = [
     "Makefile",
     "README.md",
     "constraints-cpu.txt",
+    "docs",
     "hatch_build.py",
     "napari.yaml",
     "pyproject.toml",
@@ -72,7 +73,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("tree")
     for name in SOURCES:
         if (ROOT / name).is_dir():
-            ignored = shutil.ignore_patterns("__pycache__", "napari.yaml")
+            ignored = shutil.ignore_patterns("__pycache__", "napari.yaml", "docs")
             shutil.copytree(ROOT / name, root / name, ignore=ignored)
         else:
             shutil.copy(ROOT / name, root / name)
@@ -153,9 +154,17 @@ def test_wheel_holds_every_file_of_the_packages(
     expected = {
         path.relative_to(source).as_posix()
         for path in source.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts and path != link
+        if path.is_file()
+        and not {"__pycache__", "docs"} & set(path.parts[len(source.parts) :])
+        and path != link
     }
     with zipfile.ZipFile(wheels[way]) as wheel:
         held = {name for name in wheel.namelist() if ".dist-info/" not in name}
 
-    assert held == expected | {"napari_dsfunet/napari.yaml"}
+    manual = {
+        f"napari_dsfunet/{path.relative_to(tree).as_posix()}"
+        for pattern in ("docs/*.md", "docs/images/*.png")
+        for path in tree.glob(pattern)
+    }
+    assert manual
+    assert held == expected | manual | {"napari_dsfunet/napari.yaml"}

@@ -47,6 +47,12 @@ def bare(proxy: Any) -> Any:
     return getattr(proxy, "__wrapped__", proxy)
 
 
+def newest_plane(viewer: Any) -> ReciprocalPlane:
+    """What was cut last; the outline of the next cut may lie above it."""
+    shown = [core_object(layer) for layer in viewer.layers]
+    return [x for x in shown if isinstance(x, ReciprocalPlane)][-1]
+
+
 def run(dock: Dock, qtbot: Any) -> str:
     dock.run_button.click()
     finish(dock, qtbot)
@@ -91,9 +97,8 @@ def test_slice(viewer: Any, qtbot: Any, triclinic: ReciprocalVolume) -> None:
     dock.form.set_value(SliceForm(plane="h0l", grid="cartesian", size=32))
     text = run(dock, qtbot)
     assert "32 × 32" in text
-    plane = core_object(viewer.layers[-1])
-    assert isinstance(plane, ReciprocalPlane)
-    assert [layer.name for layer in viewer.layers] == [volume.name, "h0l"]
+    assert newest_plane(viewer).name == "h0l"
+    assert [layer.name for layer in viewer.layers][:2] == [volume.name, "h0l"]
     # What was filled in is there again after a restart.
     again = SlicePlane(viewer)
     assert again.form.value() == SliceForm(plane="h0l", grid="cartesian", size=32)
@@ -117,7 +122,7 @@ def test_copied_script_slices_the_same(
     dock.copy_button.click()
     names: dict[str, Any] = {}
     exec(QApplication.clipboard().text(), names)
-    clicked = core_object(viewer.layers[-1])
+    clicked = newest_plane(viewer)
     np.testing.assert_array_equal(names["plane"].intensity, clicked.intensity)
     np.testing.assert_array_equal(names["plane"].origin, clicked.origin)
 
@@ -132,7 +137,7 @@ def test_errors_are_texts(
     dock.form.set_value(SliceForm(plane=plane))
     text = run(dock, qtbot)
     assert "color" in text
-    assert len(viewer.layers) == 1
+    assert not any(isinstance(core_object(x), ReciprocalPlane) for x in viewer.layers)
 
 
 def test_from_volume_to_table(
