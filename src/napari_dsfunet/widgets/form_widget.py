@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, fields
 from typing import Any
 
-from qtpy.QtCore import QSettings, Signal
+from qtpy.QtCore import QSettings, Qt, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt import QCollapsible
+from superqt import QCollapsible, QLabeledDoubleSlider
 
 from napari_dsfunet.forms import Form, from_stored
 
@@ -166,6 +166,13 @@ def _editor(default: Any, limits: Any) -> QWidget:
         line = QLineEdit(default)
         line.setPlaceholderText(limits.get("placeholder", ""))
         return line
+    if limits.get("slider"):
+        slider = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
+        slider.setDecimals(limits.get("decimals", 2))
+        slider.setRange(limits.get("low", 0), limits["high"])
+        slider.setSingleStep(limits.get("step", 0.01))
+        slider.setValue(default)
+        return slider
     spin: Any = QSpinBox() if isinstance(default, int) else QDoubleSpinBox()
     if isinstance(default, float):
         spin.setDecimals(limits.get("decimals", 2))
