@@ -145,7 +145,6 @@ def rotation_scan(screen: Screen) -> None:
     pump(1)
     dock.window_3d.move(500, 150)
     screen.picture("rotation-scan")
-    dock.window_3d.grab().save("/tmp/molecule.png")
     dock._close_window()
 
 

@@ -108,8 +108,9 @@ class SlicePlane(Dock):
             self._drawing = False
 
     def _viewed(self, event: Any = None) -> None:
-        """Follow the view. What is gone stays gone: a layer made here, while the viewer
-        takes all layers away, would never let it come to an end.
+        """Follow the view, as long as there is an outline.
+
+        One made here, while the viewer takes all layers away, would never let that end.
         """
         if _outline(self.viewer) is not None:
             self.show_outline()
