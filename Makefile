@@ -43,7 +43,7 @@ test-all: lint manifest
 
 # The plugin's window once more, with the other binding; users have either.
 OTHER_QT = QT_API=pyside6 $(BIN)/python -m pytest -o qt_api=pyside6 \
-	$(addprefix tests/napari/test_,docks.py session.py screenshot.py unit_cell.py)
+	$(addprefix tests/napari/test_,docks.py screenshot.py)
 
 lint: $(READY)
 	$(BIN)/ruff format --check
