@@ -148,6 +148,15 @@ def rotation_scan(screen: Screen) -> None:
     dock._close_window()
 
 
+def simulate(screen: Screen) -> None:
+    for layer in screen.viewer.layers:
+        layer.visible = False
+    dock = screen.dock("Simulate")
+    pump(3)
+    run(dock)
+    screen.picture("simulate")
+
+
 #: In the order of the work; later ones build on earlier ones.
 STEPS: dict[str, Callable[[Screen], None]] = {
     "plane": plane,
@@ -156,6 +165,7 @@ STEPS: dict[str, Callable[[Screen], None]] = {
     "unit_cell": unit_cell,
     "sro_fit": sro_fit,
     "rotation_scan": rotation_scan,
+    "simulate": simulate,
 }
 
 

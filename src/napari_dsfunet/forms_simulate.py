@@ -18,10 +18,10 @@ __all__ = ["ORDERS", "SimulateForm"]
 
 #: Kinds of order that are offered.
 ORDERS = {
-    "neighbours": "α of the nearest neighbours, all others 0",
-    "monte carlo": "Monte Carlo with α of the nearest neighbours",
-    "oscillator": "damped oscillator, shell by shell",
-    "none": "none: occupied at random",
+    "neighbours": "nearest neighbours only",
+    "monte carlo": "Monte Carlo, neighbours given",
+    "oscillator": "damped oscillator, by shells",
+    "none": "none: at random",
 }
 #: Where the beam falls on the detector, off its middle [mm], and its stop's holder.
 _MOUNTED = {"beam": (20, 8), "arm_width": 3}

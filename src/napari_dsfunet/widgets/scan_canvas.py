@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from qtpy.QtCore import Signal
 
 from napari_dsfunet.widgets.canvas import MovingCanvas
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from dsfunet_core.structures.compare import Comparison, Target
     from dsfunet_core.structures.scan import Scan
 
@@ -75,18 +78,31 @@ class ScanMaps(MovingCanvas):
     """
 
     def __init__(self, viewer: Any) -> None:
-        super().__init__(viewer, height=150)
+        super().__init__(viewer, height=190)
 
     def paint(self, figure: Any, content: tuple[Target, Comparison]) -> None:
         """Draw a comparison; see :meth:`Canvas.paint`."""
-        from dsfunet_core.structures.figures import comparison_axes
+        from dsfunet_core.frames import plane_frame
+        from dsfunet_core.overview import display_range
+        from dsfunet_core.plots import INTENSITY, RESIDUAL, draw_image
 
         target, found = content
-        panels = list(figure.subplots(1, 3, sharey=True))
-        comparison_axes(panels, target, found, ("measured", "calculated", "difference"))
-        for axes in panels:
-            axes.set(xlabel="", ylabel="", xticks=[], yticks=[])
-            axes.title.set_fontsize(8)
+        frame = plane_frame(target.plane)
+        live = target.weight > 0
+        measured = np.where(live, target.intensity, np.nan)
+        top = display_range(measured, high=99.7)[1]
+        width = max(float(np.nanpercentile(np.abs(found.difference), 99)), 0.05 * top)
+        panels = list(figure.subplots(1, 3))
+        for axes, values, title, colours, limits in (
+            (panels[0], measured, "measured", INTENSITY, (0.0, top)),
+            (panels[1], found.calculated, "calculated", INTENSITY, (0.0, top)),
+            (panels[2], found.difference, "difference", RESIDUAL, (-width, width)),
+        ):
+            drawn = draw_image(axes, values, frame, cmap=colours, limits=limits)
+            axes.set(xlabel="", ylabel="", xticks=[], yticks=[], title=title)
+            bar = figure.colorbar(drawn, ax=axes, location="bottom", shrink=0.9, aspect=14)
+            bar.ax.locator_params(nbins=3)
+            _zoom(axes, frame.xy(*np.nonzero(live)))
         self.moving = [axes.images[0] for axes in panels[1:]]
 
     def follow(self, target: Target, found: Comparison) -> None:
@@ -99,10 +115,19 @@ class ScanMaps(MovingCanvas):
         found : Comparison
             At the angle of the cursor.
         """
-        import numpy as np
 
         def update() -> None:
             self.moving[0].set_data(found.calculated)
             self.moving[1].set_data(np.ma.masked_invalid(found.difference))
 
         self.change((target, found), update)
+
+
+def _zoom(axes: Any, xy: NDArray[np.float64]) -> None:
+    """Fill a drawing with what counts, where the array reaches further."""
+    if not len(xy):
+        return
+    (left, bottom), (right, top) = xy.min(axis=0), xy.max(axis=0)
+    if right > left and top > bottom:
+        axes.set_xlim(left, right)
+        axes.set_ylim(bottom, top)

@@ -199,7 +199,7 @@ class Simulate(Dock):
             self._again = False
             self.preview()
 
-    @qthrottled(timeout=40, leading=False)
+    @qthrottled(timeout=20, leading=False)
     def _preview_soon(self) -> None:
         self.preview()
 
