@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import (
+    applicability,
     bragg,
     calibration,
     extremes,
@@ -39,7 +40,8 @@ def main() -> None:
         "network against what is known without the truth; bragg: masked Bragg peaks; "
         "symmetry: files of 501³ and 801³ voxels (minutes, 8 GB of temporary space); plugin: "
         "how quickly it answers (needs a screen or xvfb-run, 4 GB of temporary space); volume: "
-        "whole volumes of 128³ voxels",
+        "whole volumes of 128³ voxels; applicability: planes that break an assumption, told or "
+        "not",
     )
     parser.add_argument("--planes", type=int, default=200, help="validation planes (200)")
     parser.add_argument("--seeds", type=int, default=50, help="noise realisations (50)")
@@ -85,6 +87,13 @@ def main() -> None:
             results = {
                 f"{c:g}": lattice_search.run(arguments.planes, c, console, folder)
                 for c in arguments.counts
+            }
+        elif which == "applicability":
+            folder = arguments.output if arguments.resume else None
+            results = {
+                "applicability": applicability.run(
+                    arguments.planes, arguments.method, console, folder
+                )
             }
         elif which == "extremes":
             results = {"extremes": extremes.run(min(arguments.planes, 6), console)}

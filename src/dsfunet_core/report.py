@@ -91,6 +91,7 @@ def write_report(
                 ),
             ),
         ]
+    parts.append(("applicability", lambda: _applicability(result)))
     parts.append(("choices", lambda: _choices(result)))
     parts.append(("trust", lambda: _trust(result, fit)))
     parts.append(("provenance", lambda: _provenance(result)))
@@ -182,6 +183,22 @@ def _with_sigma(fit: SroRefinement, i: int) -> str:
 
     value = _minus(with_uncertainty(float(fit.alpha[i]), float(fit.sigma[i])))
     return f"{value} (at its bound)" if fit.at_bound[i] else value
+
+
+def _applicability(result: Factorization) -> str:
+    from dsfunet_core.applicability import assess
+
+    found = assess(result)
+    rows = "".join(
+        f"<tr class='{'passed' if c.passed else 'failed'}'><th>{escape(c.what)}</th>"
+        f"<td>{'✓' if c.passed else '✗'} {escape(_minus(c.shown))}</td>"
+        f"<td>{escape(c.sentence)}</td></tr>"
+        for c in found.checks
+    )
+    return (
+        f"<h2>{text.APPLICABILITY}</h2><p>{escape(found.verdict)}</p>"
+        f"<table class='words'>{rows}</table>"
+    )
 
 
 def _choices(result: Factorization) -> str:

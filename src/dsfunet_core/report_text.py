@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 __all__ = [
     "ALPHA",
+    "APPLICABILITY",
     "CELL",
     "CHI2",
     "DEAD_ZONES",
@@ -62,6 +63,7 @@ th, td { padding: .25rem .8rem; border-bottom: 1px solid #ddd; vertical-align: t
 .numbers td, .numbers th { text-align: right; font-variant-numeric: tabular-nums; }
 .numbers td:first-child, .numbers th:first-child { text-align: left; }
 .words th { text-align: left; white-space: nowrap; font-weight: 600; }
+.failed td, .failed th { background: #fdecea; }
 .words td { overflow-wrap: anywhere; }
 footer { margin: 3rem 0 1rem; color: #666; font-size: .85rem; }
 """
@@ -95,6 +97,8 @@ FACTORS = Caption(
     "gives; more means that the arrangement favours this wave, less that it avoids it.",
 )
 
+APPLICABILITY = "Is this plane such a product?"
+
 CELL = Caption(
     "Short-range order in one reciprocal cell",
     "Left: every measured pixel, divided by the form factor and folded into one cell. Middle: "
@@ -123,8 +127,6 @@ TRUST = (
     "One plane does not tell correlations along its normal apart: each of its coefficients is "
     "a sum over all vectors that differ only along the normal. The parameters above are those "
     "of pairs within the plane, which is right where there is no disorder along the normal.",
-    "Displacements that depend on the neighbours (size effect) are no product of two factors "
-    "and show up in the residual.",
 )
 
 DEAD_ZONES = (

@@ -124,6 +124,8 @@ def factorize(
 
         save_result(output, result, overwrite=overwrite)
     if json:
+        from dsfunet_core.applicability import assess
+
         print_json(
             {
                 "output": str(output),
@@ -134,6 +136,7 @@ def factorize(
                 "r_factor": result.r_factor,
                 "reduced_chi2": result.reduced_chi2,
                 "choices": result.choices,
+                "applicability": assess(result).to_dict(),
             }
         )
         return
@@ -143,11 +146,12 @@ def factorize(
 
 
 def print_choices(result: Factorization) -> None:
-    """Print the summary of a factorization, and what was chosen and why."""
+    """Print the summary of a factorization, whether it applies, and what was chosen and why."""
     from rich.console import Console
     from rich.padding import Padding
     from rich.text import Text
 
+    from dsfunet_core.applicability import assess
     from dsfunet_core.explain import explain_choices, summarize
 
     console = Console(highlight=False)
@@ -155,6 +159,11 @@ def print_choices(result: Factorization) -> None:
     for choice in explain_choices(result):
         console.print(Text(f"{choice.what}: {choice.value}", style="bold"))
         console.print(Padding(Text(choice.why), (0, 0, 0, 4), expand=False))
+    found = assess(result)
+    console.print(Text(found.verdict, style="bold" if found.holds else "bold yellow"))
+    for check in (*found.concerns, *found.shortcomings):
+        console.print(Text(f"{check.what}: {check.shown}", style="bold"))
+        console.print(Padding(Text(check.sentence), (0, 0, 0, 4), expand=False))
 
 
 def _support(text: str) -> float | str:

@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 
 import dsfunet_core
+from dsfunet_core.applicability import assess
 from dsfunet_core.errors import FileFormatError, ParameterError
 from dsfunet_core.factorization.result import Factorization, SroCoefficients
 from dsfunet_core.io.files import existing_file, replacing
@@ -91,6 +92,8 @@ def save_result(
         entry["program_name"].attrs["version"] = dsfunet_core.__version__
         entry["method"] = result.method
         entry["choices"] = to_json(result.choices)
+        # For readers of other people's; ours asks anew.
+        entry["applicability"] = to_json(assess(result).to_dict())
         _write_plane(entry, result.plane)
         for name in ("form_factor", "sro", "background", "weights", "product", "residual"):
             array = getattr(result, name)

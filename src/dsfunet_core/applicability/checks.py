@@ -1,0 +1,322 @@
+"""The checks, one function each: a figure, its limit and a sentence.
+
+The limits were set on simulated planes, clean ones and ones that break an assumption, and
+tried on others: ``python -m benchmarks applicability``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dsfunet_core.applicability.evidence import neighbour_products
+
+if TYPE_CHECKING:
+    from dsfunet_core.applicability.evidence import Evidence
+    from dsfunet_core.factorization.result import Factorization
+
+__all__ = [
+    "ASSUMPTIONS",
+    "Check",
+    "mean_order",
+    "structured_share",
+]
+
+#: Below this share of the plane's power the residual's structure is the solver's own.
+NEGLIGIBLE = 1.5e-5
+#: Limits; what they limit is told where they are used.
+NEIGHBOURS, AT_VECTORS, FORM_FACTOR_AT_VECTORS, NEAR_POINTS = 0.025, 1.07, 1.3, 1.1
+OUTLIERS, BACKGROUND, DARK = 0.002, 3.3, 3.5
+NEGATIVE, MEAN_OFF, STRUCTURED = -0.06, 0.1, 0.006
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at.
+
+    Parameters
+    ----------
+    what : str
+        Its name.
+    value : float
+        The figure.
+    limit : float
+        What it is held against.
+    passed : bool
+        Whether it is on the right side of the limit.
+    shown : str
+        Figure and limit as text, with units.
+    sentence : str
+        What that means.
+    assumption : bool
+        Whether a failure says that the product does not describe the plane. Otherwise it
+        says that the plane could not tell.
+    """
+
+    what: str
+    value: float
+    limit: float
+    passed: bool
+    shown: str
+    sentence: str
+    assumption: bool = True
+
+
+def neighbouring_residuals(evidence: Evidence) -> Check:
+    """Correlation of the residuals of neighbouring pixels."""
+    products, pairs = neighbour_products(evidence.z, evidence.used)
+    value = products / max(pairs, 1)
+    passed = value <= NEIGHBOURS or evidence.structured_share <= NEGLIGIBLE
+    return Check(
+        "residual",
+        value,
+        NEIGHBOURS,
+        passed,
+        f"neighbours correlate by {value:.3f} (limit {NEIGHBOURS})",
+        "The residual is independent from pixel to pixel, as noise is."
+        if passed
+        else "The residual has structure: there is scattering that no product of these two "
+        "factors explains, such as displacements, thermal scattering or a second "
+        "disordered site.",
+    )
+
+
+def residual_at_lattice_vectors(evidence: Evidence) -> Check:
+    """Power of the residual's Fourier transform at lattice vectors over that far out."""
+    transform = np.abs(np.fft.fft2(evidence.z)) ** 2
+    space = evidence.real_space(evidence.z.shape)
+    radius = np.abs(space.coordinates).max(axis=-1)
+    far = radius > np.quantile(radius, 0.6)
+    off = np.abs(space.coordinates - np.rint(space.coordinates)).max(axis=-1)
+    at = (off < 0.25) & (radius < 5.5) & (radius > 0.5)
+    noise = float(transform[far].mean())
+    value = float(transform[at].mean()) / noise if at.any() and noise > 0 else 1.0
+    passed = value <= AT_VECTORS or evidence.structured_share <= NEGLIGIBLE
+    return Check(
+        "periodicity of the residual",
+        value,
+        AT_VECTORS,
+        passed,
+        f"{value:.2f} of the noise at lattice vectors (limit {AT_VECTORS})",
+        "The residual does not repeat from cell to cell: the short-range order is used up."
+        if passed
+        else "The residual repeats from cell to cell, in another way at different Q: order "
+        "that does not multiply one common form factor, as of displacements that follow the "
+        "order or of a second disordered site.",
+    )
+
+
+def form_factor_at_lattice_vectors(evidence: Evidence) -> Check | None:
+    """Autocorrelation of the form factor near lattice vectors over that elsewhere."""
+    shape = evidence.used.shape
+    window = np.hanning(shape[0])[:, None] * np.hanning(shape[1])
+    padded = (2 * shape[0], 2 * shape[1])
+    patterson = np.abs(np.fft.fft2(evidence.result.form_factor * window, s=padded))
+    patterson /= patterson[0, 0]
+    space = evidence.real_space(padded)
+    support = float(evidence.result.choices.get("support_in_lattice_constants", 0))
+    inside = space.radius < support
+    lattice_vectors = np.any(np.rint(space.coordinates) != 0, axis=-1)
+    near = inside & lattice_vectors & (space.from_lattice_vector < 0.18)
+    elsewhere = inside & (space.radius > 0.75) & (space.from_lattice_vector > 0.3)
+    if near.sum() < 3 or elsewhere.sum() < 3:
+        return None
+    weight = float(patterson[near].mean())
+    value = weight / max(float(patterson[elsewhere].mean()), 1e-12)
+    passed = value <= FORM_FACTOR_AT_VECTORS or weight < 0.004
+    return Check(
+        "form factor at lattice vectors",
+        value,
+        FORM_FACTOR_AT_VECTORS,
+        passed,
+        f"{value:.2f} of what is beside them (limit {FORM_FACTOR_AT_VECTORS})",
+        "The form factor is smooth: its autocorrelation has no peaks at lattice vectors."
+        if passed
+        else "The form factor itself repeats with the lattice. That is what it does when it "
+        "makes up for order that does not multiply it (a second disordered site, "
+        "displacements), or when the disordered unit reaches beyond the next cell.",
+    )
+
+
+def near_lattice_points(evidence: Evidence) -> Check | None:
+    """χ² near reciprocal-lattice points over that of the plane."""
+    near = evidence.near_lattice_points & evidence.used
+    if near.sum() < 30:
+        return None
+    value = float((evidence.z[near] ** 2).mean())
+    # χ² of few pixels scatters.
+    limit = NEAR_POINTS + 3 * float(np.sqrt(2 / near.sum()))
+    passed = value <= limit or evidence.share <= NEGLIGIBLE
+    return Check(
+        "near Bragg positions",
+        value,
+        limit,
+        passed,
+        f"χ² {value:.2f} of the mean (limit {limit:.2f})",
+        "The product holds near Bragg positions as well as elsewhere."
+        if passed
+        else "The product fails near Bragg positions: thermal diffuse scattering or the feet "
+        "of Bragg peaks. Mask a larger radius around them.",
+    )
+
+
+def outliers(evidence: Evidence) -> Check:
+    """Share of the measured pixels that the fit rejected."""
+    valid = evidence.result.plane.valid
+    rejected = valid & ~evidence.used
+    value = float(rejected.sum() / max(valid.sum(), 1))
+    near = evidence.near_lattice_points
+    at, off = (rejected & near).sum(), (rejected & ~near).sum()
+    share_at = at / max((valid & near).sum(), 1)
+    share_off = off / max((valid & ~near).sum(), 1)
+    clustered = bool(share_at > OUTLIERS and share_at > 3 * share_off)
+    passed = value <= OUTLIERS and not clustered
+    if passed:
+        sentence = "Hardly a pixel is far off the product."
+    elif clustered:
+        sentence = (
+            f"Pixels far off the product cluster at Bragg positions ({share_at:.1%} of the "
+            "pixels there): remnants of Bragg peaks or thermal scattering. Mask them."
+        )
+    else:
+        sentence = (
+            "Many pixels are far off the product: spots, streaks or rings that should be "
+            "masked, or scattering that is no product. Look at the residual."
+        )
+    return Check(
+        "outliers",
+        value,
+        OUTLIERS,
+        passed,
+        f"{value:.2%} of the pixels (limit {OUTLIERS:.1%})",
+        sentence,
+    )
+
+
+def background(evidence: Evidence) -> Check:
+    """Whether residuals go against the order, as where a background was multiplied too."""
+    significance, amplitude = evidence.score(evidence.result.sro - 1)
+    amplitude /= evidence.mean_intensity
+    passed = significance >= -BACKGROUND or amplitude >= -2e-4
+    return Check(
+        "background",
+        significance,
+        -BACKGROUND,
+        passed,
+        f"contrast of the order in the residual {significance:+.1f}σ (limit −{BACKGROUND}σ)",
+        "The order has the same contrast where the form factor is weak as where it is strong."
+        if passed
+        else "The order is less pronounced where the form factor is weak: there is intensity "
+        "that does not follow the order, most likely a background. Subtract it, or let a "
+        "smooth one be refined too.",
+    )
+
+
+def darkest_pixels(evidence: Evidence) -> Check:
+    """Mean residual where the product is darkest."""
+    model, used = evidence.model, evidence.used
+    dark = used & (model <= np.quantile(model[used], 0.1))
+    value = float(evidence.z[dark].sum() / np.sqrt(max(dark.sum(), 1)))
+    amount = float(evidence.residual[dark].mean()) / evidence.mean_intensity
+    passed = value <= DARK or amount <= 1e-4
+    return Check(
+        "darkest pixels",
+        value,
+        DARK,
+        passed,
+        f"{value:+.1f}σ above the product (limit {DARK}σ)",
+        "Where the product says next to nothing, next to nothing was measured."
+        if passed
+        else f"Where the product says next to nothing there is intensity ({amount:.2%} of the "
+        "mean): a background, or something else that scatters.",
+    )
+
+
+def negative_order(evidence: Evidence) -> Check:
+    """Lowest value of the short-range order, which is a square and not below 0."""
+    sro = evidence.result.sro
+    where = np.unravel_index(np.argmin(sro), sro.shape)
+    value, sigma = float(sro[where]), _sigma_of_order(evidence, where)
+    limit = NEGATIVE - 3 * sigma
+    passed = value >= limit
+    return Check(
+        "lowest short-range order",
+        value,
+        limit,
+        passed,
+        f"{value:.3f} (limit {limit:.3f})",
+        "It is nowhere below 0 by more than its error, as must be."
+        if passed
+        else "It goes below 0, which no arrangement of sites gives: too much was subtracted, "
+        "a range of the order that is too short, or scattering that is no product.",
+    )
+
+
+def _sigma_of_order(evidence: Evidence, where: tuple[np.intp, ...]) -> float:
+    coefficients = evidence.result.coefficients
+    if coefficients is None or coefficients.covariance is None:
+        return 0.0
+    angle = 2 * np.pi * (coefficients.indices @ evidence.coordinates[where])
+    gradient = 2 * np.concatenate([np.cos(angle), -np.sin(angle)])
+    return float(np.sqrt(max(gradient @ coefficients.covariance @ gradient, 0.0)))
+
+
+def structured_share(result: Factorization) -> Check:
+    """Share of the plane's variance that a product without weights leaves in structure.
+
+    Products of neighbouring pixels do not contain noise, which is independent between them.
+    """
+    plane = result.plane
+    seen = plane.valid
+    varying = np.where(seen, plane.intensity - plane.intensity[seen].mean(), 0.0)
+    left, _ = neighbour_products(np.where(seen, result.residual, 0.0), seen)
+    whole, _ = neighbour_products(varying, seen)
+    value = left / whole if whole > 0 else 0.0
+    passed = value <= STRUCTURED
+    return Check(
+        "residual",
+        value,
+        STRUCTURED,
+        passed,
+        f"{value:.2%} of the variance is left in structure (limit {STRUCTURED:.1%})",
+        "The network's product leaves little more than noise."
+        if passed
+        else "The network's product leaves structure: artefacts, or scattering that is no "
+        "product. With the lattice known, the lattice method tells which.",
+    )
+
+
+def mean_order(result: Factorization) -> Check:
+    """Mean of the short-range order over the measured pixels."""
+    value = float(result.sro[result.plane.valid].mean())
+    fixed = result.coefficients is not None
+    passed = abs(value - 1) <= MEAN_OFF or fixed
+    return Check(
+        "mean of the order",
+        value,
+        1 + MEAN_OFF,
+        passed,
+        f"{value:.3f} over the measured pixels"
+        + ("" if fixed else f" (limits {1 - MEAN_OFF} and {1 + MEAN_OFF})"),
+        "Over a whole reciprocal cell it is 1 by construction, which fixes the scale between "
+        "the factors; what was measured may weigh its parts unevenly."
+        if fixed
+        else "It is 1, as must be."
+        if passed
+        else "It must be 1; scale the factors, or do not trust their separation.",
+    )
+
+
+#: What is looked at where the lattice and the weights are known.
+ASSUMPTIONS = (
+    neighbouring_residuals,
+    residual_at_lattice_vectors,
+    form_factor_at_lattice_vectors,
+    near_lattice_points,
+    outliers,
+    background,
+    darkest_pixels,
+    negative_order,
+)

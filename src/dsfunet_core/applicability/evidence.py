@@ -1,0 +1,195 @@
+"""What the checks look at: residuals over their σ, and where they are in the lattice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from dsfunet_core.factorization.result import Factorization
+    from dsfunet_core.lattice import PlaneLattice
+
+__all__ = ["Evidence", "neighbour_products"]
+
+#: Distance from a reciprocal-lattice point that counts as near it, in mean lattice spacings …
+NEAR = 0.12
+#: … and at least so many pixels.
+NEAR_PIXELS = 1.5
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Residual of a factorization by the lattice, weighted.
+
+    Parameters
+    ----------
+    result : Factorization
+        With weights and lattice.
+    """
+
+    result: Factorization
+
+    @property
+    def lattice(self) -> PlaneLattice:
+        """Reciprocal lattice of the plane."""
+        assert self.result.lattice is not None
+        return self.result.lattice
+
+    @cached_property
+    def used(self) -> NDArray[np.bool_]:
+        """Pixels that the fit used, shape of the plane."""
+        weights = self.result.weights
+        assert weights is not None
+        return self.result.plane.valid & (weights > 0)
+
+    @cached_property
+    def model(self) -> NDArray[np.float64]:
+        """Product of the factors, 0 where a pixel was not used."""
+        return np.where(self.used, self.result.product, 0.0)
+
+    @cached_property
+    def residual(self) -> NDArray[np.float64]:
+        """Observed minus product, 0 where a pixel was not used."""
+        return np.where(self.used, self.result.plane.intensity - self.model, 0.0)
+
+    @cached_property
+    def root_weights(self) -> NDArray[np.float64]:
+        """1/σ of every pixel on the scale on which Σz² is the number of pixels."""
+        weights = self.result.weights
+        assert weights is not None
+        root = np.sqrt(np.where(self.used, weights, 0.0))
+        scale = np.sqrt(((self.residual * root) ** 2).sum() / max(self.used.sum(), 1))
+        return np.asarray(root / scale) if scale > 0 else root
+
+    @cached_property
+    def z(self) -> NDArray[np.float64]:
+        """Residual over σ."""
+        return self.residual * self.root_weights
+
+    @cached_property
+    def mean_intensity(self) -> float:
+        """Mean of the product over the pixels used."""
+        return float(self.model[self.used].mean())
+
+    @cached_property
+    def share(self) -> float:
+        """Share of the plane's power that the residual holds, noise included."""
+        return float((self.residual**2).sum() / (self.model**2).sum())
+
+    @cached_property
+    def structured_share(self) -> float:
+        """Share of the plane's power that the residual holds in structure.
+
+        Products of neighbouring pixels do not contain the noise, which is independent from
+        pixel to pixel; unlike Σ(I − product)² the ratio is 0 where only noise is left.
+        """
+        own, _ = neighbour_products(self.residual, self.used)
+        plane, _ = neighbour_products(self.model, self.used)
+        return own / plane if plane > 0 else 0.0
+
+    @cached_property
+    def coordinates(self) -> NDArray[np.float64]:
+        """Pixels in units of the in-plane reciprocal-lattice vectors, shape (..., 2)."""
+        pixels = np.moveaxis(np.indices(self.used.shape), 0, -1) - self.lattice.origin
+        return np.asarray(pixels @ np.linalg.inv(self.lattice.basis).T)
+
+    @cached_property
+    def near_lattice_points(self) -> NDArray[np.bool_]:
+        """Pixels near a reciprocal-lattice point, shape of the plane."""
+        basis = self.lattice.basis
+        apart = (self.coordinates - np.rint(self.coordinates)) @ basis.T
+        spacing = np.sqrt(abs(np.linalg.det(basis)))
+        near = np.linalg.norm(apart, axis=-1) < max(NEAR * spacing, NEAR_PIXELS)
+        return np.asarray(near)
+
+    def score(self, pattern: NDArray[np.float64]) -> tuple[float, float]:
+        """How strongly the residual holds a pattern.
+
+        Parameters
+        ----------
+        pattern : ndarray, shape of the plane
+            In units of intensity.
+
+        Returns
+        -------
+        significance : float
+            Fitted amplitude over its σ.
+        amplitude : float
+            By least squares.
+        """
+        weighted = np.where(self.used, pattern, 0.0) * self.root_weights
+        square = float((weighted**2).sum())
+        if square == 0:
+            return 0.0, 0.0
+        along = float((self.z * weighted).sum())
+        return along / np.sqrt(square), along / square
+
+    def real_space(self, shape: tuple[int, int]) -> RealSpace:
+        """Real-space grid of the Fourier transform of an image.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Shape of the image that is transformed.
+        """
+        frequencies = np.meshgrid(*(np.fft.fftfreq(n) for n in shape), indexing="ij")
+        cycles = np.stack(frequencies, axis=-1)
+        return RealSpace(cycles, np.asarray(cycles @ self.lattice.basis), self.lattice)
+
+
+@dataclass(frozen=True, eq=False)
+class RealSpace:
+    """Points of a Fourier transform in units of the direct lattice.
+
+    Parameters
+    ----------
+    cycles : ndarray, shape (..., 2)
+        Cycles per pixel.
+    coordinates : ndarray, shape (..., 2)
+        In units of the two direct-lattice vectors.
+    lattice : PlaneLattice
+        The lattice.
+    """
+
+    cycles: NDArray[np.float64]
+    coordinates: NDArray[np.float64]
+    lattice: PlaneLattice
+
+    @cached_property
+    def constant(self) -> float:
+        """Length of the shorter direct-lattice vector [cycles per pixel]."""
+        return float(np.linalg.norm(self.lattice.direct_basis, axis=0).min())
+
+    @cached_property
+    def radius(self) -> NDArray[np.float64]:
+        """Distance from the origin in lattice constants."""
+        return np.asarray(np.linalg.norm(self.cycles, axis=-1) / self.constant)
+
+    @cached_property
+    def from_lattice_vector(self) -> NDArray[np.float64]:
+        """Distance from the next lattice vector in lattice constants."""
+        apart = self.coordinates - np.rint(self.coordinates)
+        length = np.linalg.norm(apart @ self.lattice.direct_basis.T, axis=-1)
+        return np.asarray(length / self.constant)
+
+
+def neighbour_products(
+    image: NDArray[np.float64], used: NDArray[np.bool_]
+) -> tuple[float, int]:
+    """Σ of the products of neighbours along rows and columns, and how many there are.
+
+    Parameters
+    ----------
+    image : ndarray, shape (n_rows, n_columns)
+        0 where a pixel is not used.
+    used : ndarray of bool, shape (n_rows, n_columns)
+        Pixels that count.
+    """
+    down, right = image[1:] * image[:-1], image[:, 1:] * image[:, :-1]
+    pairs = int((used[1:] & used[:-1]).sum() + (used[:, 1:] & used[:, :-1]).sum())
+    return float(down.sum() + right.sum()), pairs
