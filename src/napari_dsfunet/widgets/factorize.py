@@ -7,6 +7,7 @@ from typing import Any
 
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QLineEdit, QPushButton
 
+from dsfunet_core.applicability import Applicability, assess
 from dsfunet_core.errors import DsfunetError, ParameterError
 from dsfunet_core.factorization.result import Factorization
 from dsfunet_core.plane import ReciprocalPlane, ReciprocalVolume
@@ -75,12 +76,15 @@ class Factorize(Dock):
         script = self.script()
         tile = self.tile.isChecked()
 
-        def compute(callback: Any, cancel: Any) -> tuple[ReciprocalPlane, Factorization]:
+        def compute(
+            callback: Any, cancel: Any
+        ) -> tuple[ReciprocalPlane, Factorization, Applicability]:
             plane = cut.compute(source) if isinstance(source, ReciprocalVolume) else source
-            return plane, form.compute(plane, callback, cancel)
+            result = form.compute(plane, callback, cancel)
+            return plane, result, assess(result)
 
-        def apply(found: tuple[ReciprocalPlane, Factorization]) -> str:
-            plane, result = found
+        def apply(found: tuple[ReciprocalPlane, Factorization, Applicability]) -> str:
+            plane, result, applicability = found
             self._offer_all()
             new = factorization_layers(result, script)
             if isinstance(source, ReciprocalVolume):
@@ -93,7 +97,7 @@ class Factorize(Dock):
             if tile:
                 planes = [] if isinstance(source, ReciprocalVolume) or not kept else [layer]
                 side_by_side(self.viewer, [*planes, *added])
-            text = explain(result)
+            text = explain(result, applicability)
             return (
                 text if kept else text + "<br><br>The layer it came from was removed meanwhile."
             )
@@ -173,20 +177,34 @@ class Factorize(Dock):
         self.form.lines.setRowVisible(self.plane_text, volume)
 
 
-def explain(result: Factorization) -> str:
-    """R factor, what was chosen and why, in words.
+def explain(result: Factorization, applicability: Applicability) -> str:
+    """R factor, whether the plane is a product, what was chosen and why, in words.
 
     Parameters
     ----------
     result : Factorization
         What was found.
+    applicability : Applicability
+        What it was asked.
     """
     from dsfunet_core.explain import explain_choices, summarize
 
-    lines = [f"<b>{_html(summarize(result))}</b>"]
+    lines = [f"<b>{_html(summarize(result))}</b>", *_verdict(applicability), ""]
     for choice in explain_choices(result):
         lines.append(f"<b>{_html(choice.what)}: {_html(choice.value)}.</b> {_html(choice.why)}")
     return "<br>".join(lines)
+
+
+def _verdict(applicability: Applicability) -> list[str]:
+    """What speaks against the product, with figures; what does not by name."""
+    mark = "✓" if applicability.holds else "⚠"
+    lines = [f"<b>{mark} {_html(applicability.verdict)}</b>"]
+    for check in (*applicability.concerns, *applicability.shortcomings):
+        lines.append(f"<b>✗ {check.what}: {_html(check.shown)}.</b> {_html(check.sentence)}")
+    passed = [check.what for check in applicability.checks if check.passed]
+    if passed:
+        lines.append(f"✓ {', '.join(passed)}.")
+    return lines
 
 
 def _html(text: str) -> str:
