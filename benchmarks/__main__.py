@@ -17,6 +17,7 @@ from benchmarks import (
     machine,
     network,
     plugin,
+    shadows,
     simulation,
     structures,
     symmetry,
@@ -38,6 +39,7 @@ def main() -> None:
         "found blind; extremes: single atoms, small molecules in large cells; "
         "calibration: errors of the "
         "network against what is known without the truth; bragg: masked Bragg peaks; "
+        "shadows: beam stops and gaps; "
         "symmetry: files of 501³ and 801³ voxels (minutes, 8 GB of temporary space); plugin: "
         "how quickly it answers (needs a screen or xvfb-run, 4 GB of temporary space); volume: "
         "whole volumes of 128³ voxels; applicability: planes that break an assumption, told or "
@@ -103,6 +105,8 @@ def main() -> None:
             results = {"calibration": calibration.run(arguments.planes, console)}
         elif which == "bragg":
             results = {"bragg": bragg.run(console)}
+        elif which == "shadows":
+            results = {"shadows": shadows.run(console)}
         elif which == "symmetry":
             results = {"symmetry": symmetry.run(console)}
         elif which == "volume":

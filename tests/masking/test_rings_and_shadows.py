@@ -111,3 +111,26 @@ def test_scattering_that_fades_is_no_gap():
     counts = np.random.default_rng(1).poisson(diffuse(plane, 5.0)) + 0.0
     assert (counts == 0).mean() > 0.2
     assert mask_gaps(plane.replace(intensity=counts)).masks["gaps"].mean() < 0.02
+
+
+@pytest.fixture(scope="module")
+def tris_amide():
+    return ds.read(ds.sample("tris-amide-hk1")).section("hk1")
+
+
+def test_dark_diffuse_scattering_is_no_shadow_and_no_gap(tris_amide):
+    # Streaks between dark valleys; the plane's smallest |Q| lies in one of them.
+    assert not mask_beam_stop(tris_amide).masks["beam stop"].any()
+    assert not mask_gaps(tris_amide).masks["gaps"].any()
+
+
+def test_shadows_are_found_among_dark_valleys(tris_amide):
+    rows, columns = np.indices(tris_amide.shape)
+    middle = np.unravel_index(tris_amide.q_norm().argmin(), tris_amide.shape)
+    disc = np.hypot(rows - middle[0], columns - middle[1]) < 14
+    gap = np.abs(columns - 90) < 4
+    for shade, masker, name in ((disc, mask_beam_stop, "beam stop"), (gap, mask_gaps, "gaps")):
+        shaded = tris_amide.replace(intensity=np.where(shade, 0, tris_amide.intensity))
+        found = masker(shaded).masks[name]
+        assert found[shade & tris_amide.valid].mean() > 0.9
+        assert (found & ~shade).sum() < 0.005 * found.size

@@ -19,10 +19,17 @@ __all__ = ["mask_beam_stop", "mask_gaps"]
 
 #: Percentile of a ring that stands for dark pixels out of the shadow.
 _LIT = 25.0
+#: A shadow's core: how far its disc may miss the centre, its least radius, both in pixels, and
+#: how much narrower parts may be that belong to it.
+_SLACK, _SMALLEST, _NARROWER = 2.0, 3.0, 0.6
+#: Where the light beside a dark region is compared with that farther off [pixels], how many
+#: pixels there must be, how far off other dark ones, and how bright it must be beside it.
+_BESIDE, _FARTHER, _EDGE, _MARGIN, _ABRUPT = (1.5, 3.5), (3.5, 8.5), 12, 2.5, 0.55
 #: Intensity around a gap, over the mean of the plane, that it must have at least.
 _LIT_GAP = 0.5
-#: Touching zeros that may be a gap, and the square whose mean tells what they should be.
-_LARGE, _AROUND = 5, 9
+#: Width of the rim of a gap, and of the square in which its mean tells what should be inside
+#: [pixels].
+_RIM, _AROUND = 2, 9
 #: Narrowest gap of zeros in pixels, and counts a pixel below which it must be wider.
 _NARROW = 3
 _FEW = 2.0
@@ -58,9 +65,11 @@ def mask_beam_stop(
     Notes
     -----
     Dark at |Q| is the first quartile of the ring, or, where rings further out are brighter,
-    theirs: the shadow covers the inner rings whole. A form factor that vanishes towards
-    Q = 0 looks like a shadow, and a narrow holder across bright scattering may be found in
-    part: give the radius then, and a polygon for the holder.
+    theirs: the shadow covers the inner rings whole. Diffuse scattering has dark regions,
+    too, but fades into them; a shadow is taken for one only if two or three pixels beside it
+    there is more than half of the light that there is farther off. Where dark scattering
+    surrounds the beam stop, or a narrow holder crosses bright scattering, it is found in part
+    or not at all: give the radius then, and a polygon for the holder.
     """
     if not 0 < fraction < 1:
         raise ParameterError(f"fraction = {fraction}; between 0 and 1 was expected.")
@@ -109,7 +118,67 @@ def _shadow(plane: ReciprocalPlane, fraction: float) -> NDArray[np.bool_]:
         return nothing
     # Peaks shine through a shadow, and its edge is half-lit.
     whole = binary_closing(np.pad(np.isin(labels, numbers), 4), np.ones((7, 7)))[4:-4, 4:-4]
-    return binary_dilation(binary_fill_holes(whole), iterations=2)
+    whole = binary_fill_holes(whole)
+    centre = np.unravel_index(np.where(used, q, np.inf).argmin(), q.shape)
+    core = _core(whole, (int(centre[0]), int(centre[1])))
+    if not (core.any() and _ends_abruptly(plane.intensity, used, core, whole)):
+        return nothing
+    shadow = core
+    parts, n = label(whole & ~core)
+    for number in range(1, n + 1):
+        if _ends_abruptly(plane.intensity, used, parts == number, whole):
+            shadow = shadow | (parts == number)
+    return binary_dilation(shadow, iterations=2)
+
+
+def _core(dark: NDArray[np.bool_], centre: tuple[int, int]) -> NDArray[np.bool_]:
+    """Dark region around a pixel without what leads out of it.
+
+    Its width is that of the largest disc of dark pixels over the centre; parts much
+    narrower are left out.
+    """
+    from scipy.ndimage import distance_transform_edt, label
+
+    inside = distance_transform_edt(np.pad(dark, 1, mode="edge"))[1:-1, 1:-1]
+    rows, columns = np.indices(dark.shape)
+    away = np.hypot(rows - centre[0], columns - centre[1])
+    over = dark & (away <= inside + _SLACK)
+    radius = float(inside[over].max()) if over.any() else 0.0
+    if radius < _SMALLEST:
+        return np.zeros_like(dark)
+    wide = inside > _NARROWER * radius
+    labels, _ = label(distance_transform_edt(~wide) <= _NARROWER * radius)
+    numbers = np.unique(labels[over & (inside == radius)])
+    return np.asarray(np.isin(labels, numbers[numbers > 0]) & dark)
+
+
+def _ends_abruptly(
+    intensity: NDArray[np.floating],
+    used: NDArray[np.bool_],
+    region: NDArray[np.bool_],
+    dark: NDArray[np.bool_],
+) -> bool:
+    """Whether it is light right beside a dark region, as beside a shadow.
+
+    Diffuse scattering fades towards its minima: next to them it is still darker than
+    farther off. Where the region goes over into other dark pixels it is not looked at.
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    away, nearest = distance_transform_edt(~region, return_indices=True)
+    rest = dark & ~region
+    free = np.ones(region.shape, dtype=bool)
+    if rest.any():
+        free = (distance_transform_edt(~rest) > _MARGIN)[tuple(nearest)]
+    seen = used & ~dark & free
+    beside = seen & (away > _BESIDE[0]) & (away <= _BESIDE[1])
+    farther = seen & (away > _FARTHER[0]) & (away <= _FARTHER[1])
+    if beside.sum() < _EDGE or farther.sum() < _EDGE:
+        return False
+    # A peak is no measure of the light.
+    most = np.quantile(intensity[beside | farther], 0.95)
+    values = np.minimum(intensity, most)
+    return bool(values[beside].mean() >= _ABRUPT * values[farther].mean() > 0)
 
 
 def mask_gaps(
@@ -131,7 +200,7 @@ def mask_gaps(
         exactly 0, three pixels wide or more, whose surroundings let expect 20 counts or more
         in them.
     """
-    from scipy.ndimage import binary_opening, label
+    from scipy.ndimage import binary_dilation, binary_opening, label
 
     used = plane.valid & np.isfinite(plane.intensity)
     out = used & np.isin(plane.intensity, values)
@@ -145,10 +214,10 @@ def mask_gaps(
         side = int(np.ceil(np.sqrt(_IMPROBABLE / max(typical, 0.05)))) if few else _NARROW
         empty = binary_opening(empty, np.ones((side, side)))
         labels, n = label(empty)
-        # Away from the regions, so that a wide gap does not vouch for itself.
-        large = np.bincount(labels.ravel()) > _LARGE
-        large[0] = False
-        around = _mean_around(plane.intensity, used & ~out & ~large[labels])
+        # Right beside the regions: around a gap it is light up to its edge, while diffuse
+        # scattering fades towards its minima.
+        beside = binary_dilation(empty, iterations=_RIM) & ~empty
+        around = _mean_around(plane.intensity, used & ~out & beside)
         counts = np.bincount(labels[empty], around[empty] / noise.gain, minlength=n + 1)
         # Scattering that fades to nothing has dark surroundings, a gap has not.
         sizes = np.maximum(np.bincount(labels.ravel()), 1)
