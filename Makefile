@@ -6,9 +6,11 @@
 #   make bench     print the performance table
 #   make screenshots   the pictures of the plugin in docs
 #   make clean     remove the environment and everything that was built
+# WORKERS=4 runs the tests in so many processes (2 if not given).
 # TORCH=cuda takes torch as pip finds it, CUDA included, instead of a build for the CPU.
 
 TORCH ?= cpu
+WORKERS ?= 2
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$python && break; done)
@@ -34,15 +36,18 @@ demo: $(READY)
 	$(BIN)/dsfunet demo
 
 test: lint manifest
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 	$(OTHER_QT) -m "not slow"
 
 test-all: lint manifest
-	$(BIN)/python -m pytest
+	$(PYTEST)
 	$(OTHER_QT)
 
+# Processes side by side, each with one thread: small tests make little use of more.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
 # The plugin's window once more, with the other binding; users have either.
-OTHER_QT = QT_API=pyside6 $(BIN)/python -m pytest -o qt_api=pyside6 \
+OTHER_QT = QT_API=pyside6 $(PYTEST) -o qt_api=pyside6 \
 	$(addprefix tests/napari/test_,docks.py screenshot.py)
 
 lint: $(READY)

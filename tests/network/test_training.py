@@ -135,6 +135,7 @@ def test_validation_planes_are_held_out_and_always_the_same():
     assert figures["form_factor"] == pytest.approx(0, abs=1e-10)
 
 
+@pytest.mark.slow
 def test_the_published_recipe_learns_and_can_be_continued(tmp_path):
     """Six steps on one batch bring the factors nearer; a copy goes on in the same way."""
     fabric = Fabric(accelerator="cpu", devices=1)
