@@ -40,23 +40,30 @@ KINDS = ("clean", *VIOLATIONS)
 def trial_plane(kind: str, i: int) -> tuple[SimulatedPlane, float, float]:
     """Plane ``i`` of a kind, the share of what was added, and the counts a pixel."""
     rng = np.random.default_rng([SEED, KINDS.index(kind), i])
+    while True:
+        plane = _clean_plane(rng, kind == "thermal")
+        # Five cells of order must be told apart.
+        if np.linalg.norm(plane.plane.lattice.basis, axis=0).min() > 11:
+            break
+    counts, share = COUNTS[i % 3], 0.0
+    if kind != "clean":
+        share = SHARES[(i // 3) % 3]
+        plane = violated(plane, kind, share, rng)
+    return (add_counting_noise(plane, counts, rng) if counts else plane), share, counts
+
+
+def _clean_plane(rng: np.random.Generator, with_bragg_positions: bool) -> SimulatedPlane:
     crystal = random_crystal(rng, WORLD)
     q_max = float(rng.uniform(*WORLD.q_max))
     symmetric = crystal.description["system"] in ("hexagonal", "tetragonal")
     axis = 2 if symmetric else int(rng.integers(3))
     levels = strongest_levels(crystal, axis, q_max)
     level = levels[int(rng.integers(len(levels)))]
-    if kind == "thermal":
-        # Only planes with Bragg positions in them have any.
+    if with_bragg_positions:
+        # Only planes with Bragg positions in them have thermal scattering around them.
         level = float(np.floor(level))
-    plane = measured(
-        simulate_plane(crystal, level_section(axis, level), q_max=q_max), rng, WORLD
-    )
-    counts, share = COUNTS[i % 3], 0.0
-    if kind != "clean":
-        share = SHARES[(i // 3) % 3]
-        plane = violated(plane, kind, share, rng)
-    return (add_counting_noise(plane, counts, rng) if counts else plane), share, counts
+    plane = simulate_plane(crystal, level_section(axis, level), q_max=q_max)
+    return measured(plane, rng, WORLD)
 
 
 def run(n: int, method: str, console: Console, folder: Path | None = None) -> dict[str, Any]:
