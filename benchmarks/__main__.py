@@ -12,6 +12,7 @@ from benchmarks import (
     applicability,
     bragg,
     calibration,
+    error_maps,
     extremes,
     lattice_search,
     machine,
@@ -43,7 +44,7 @@ def main() -> None:
         "symmetry: files of 501³ and 801³ voxels (minutes, 8 GB of temporary space); plugin: "
         "how quickly it answers (needs a screen or xvfb-run, 4 GB of temporary space); volume: "
         "whole volumes of 128³ voxels; applicability: planes that break an assumption, told or "
-        "not",
+        "not; error-maps: errors of both maps over their σ",
     )
     parser.add_argument("--planes", type=int, default=200, help="validation planes (200)")
     parser.add_argument("--seeds", type=int, default=50, help="noise realisations (50)")
@@ -89,6 +90,12 @@ def main() -> None:
             results = {
                 f"{c:g}": lattice_search.run(arguments.planes, c, console, folder)
                 for c in arguments.counts
+            }
+        elif which == "error-maps":
+            results = {
+                f"{m}, {c:g}": error_maps.run(min(arguments.planes, 20), c, m, console)
+                for m in ("lattice", "hybrid")
+                for c in (0.0, 20.0, 5.0)
             }
         elif which == "applicability":
             folder = arguments.output if arguments.resume else None

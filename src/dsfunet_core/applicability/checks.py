@@ -243,8 +243,8 @@ def negative_order(evidence: Evidence) -> Check:
     """Lowest value of the short-range order, which is a square and not below 0."""
     sro = evidence.result.sro
     where = np.unravel_index(np.argmin(sro), sro.shape)
-    value, sigma = float(sro[where]), _sigma_of_order(evidence, where)
-    limit = NEGATIVE - 3 * sigma
+    sigmas, value = evidence.result.sro_sigma, float(sro[where])
+    limit = NEGATIVE - 3 * (0.0 if sigmas is None else float(sigmas[where]))
     passed = value >= limit
     return Check(
         "lowest short-range order",
@@ -257,15 +257,6 @@ def negative_order(evidence: Evidence) -> Check:
         else "It goes below 0, which no arrangement of sites gives: too much was subtracted, "
         "a range of the order that is too short, or scattering that is no product.",
     )
-
-
-def _sigma_of_order(evidence: Evidence, where: tuple[np.intp, ...]) -> float:
-    coefficients = evidence.result.coefficients
-    if coefficients is None or coefficients.covariance is None:
-        return 0.0
-    angle = 2 * np.pi * (coefficients.indices @ evidence.coordinates[where])
-    gradient = 2 * np.concatenate([np.cos(angle), -np.sin(angle)])
-    return float(np.sqrt(max(gradient @ coefficients.covariance @ gradient, 0.0)))
 
 
 def structured_share(result: Factorization) -> Check:

@@ -193,6 +193,7 @@ def factorize(
         plane=plane,
         method=method,
         form_factor=solution.form_factor,
+        form_factor_sigma=solution.form_factor_sigma,
         sro=solution.sro,
         background=solution.background,
         weights=solution.weights,

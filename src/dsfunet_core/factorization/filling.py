@@ -14,10 +14,11 @@ from dsfunet_core.factorization.support import annular_prior
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch import Tensor
 
-    from dsfunet_core.factorization.problem import Problem
+    from dsfunet_core.factorization.problem import Problem, Unknowns
 
-__all__ = ["extrapolated", "filled_from"]
+__all__ = ["extrapolated", "filled_from", "refilled"]
 
 #: Relative misfit assumed at least when filling dead zones: model errors are correlated,
 #: and taking them for exact knowledge makes the extrapolation ring.
@@ -30,6 +31,40 @@ FAR_SHARE = 0.5
 #: Distance from measured pixels at which the network begins to count, in units of the
 #: distance over which a form factor of that support varies.
 NEAR = 0.35
+
+
+def refilled(
+    problem: Problem, solution: Solution, spacing: NDArray
+) -> tuple[Problem, Unknowns, Tensor]:
+    """Form factor refined once more, with a prior re-estimated from itself.
+
+    Parameters
+    ----------
+    problem : Problem
+        Data, bases, prior.
+    solution : Solution
+        Its short-range order is kept.
+    spacing : ndarray, shape (2, 2)
+        Cycles per pixel → real space.
+
+    Returns
+    -------
+    problem : Problem
+        With that prior.
+    unknowns : Unknowns
+        With that form factor.
+    misfit : Tensor, shape (batch,)
+        Scale of the variances that was assumed.
+    """
+    weights = solution.weights
+    signal = (weights * problem.intensity**2).sum((1, 2)) / problem.valid.sum((1, 2))
+    misfit = solution.misfit.clamp(min=EXTRAPOLATION_MISFIT * signal)
+    unknowns = solution.unknowns
+    for _ in range(PRIOR_ROUNDS):
+        prior_variance = annular_prior(problem.form_factor_basis, spacing, unknowns)
+        problem = replace(problem, prior_variance=prior_variance)
+        unknowns = form_factor_step(problem, unknowns, weights, misfit)
+    return problem, unknowns, misfit
 
 
 def extrapolated(problem: Problem, solution: Solution, spacing: NDArray) -> NDArray[np.float64]:
@@ -49,16 +84,7 @@ def extrapolated(problem: Problem, solution: Solution, spacing: NDArray) -> NDAr
     ndarray, shape (batch, H, W)
         Not negative, and nowhere larger than in measured pixels.
     """
-    weights = solution.weights
-    signal = (weights * problem.intensity**2).sum((1, 2)) / problem.valid.sum((1, 2))
-    smallest = EXTRAPOLATION_MISFIT * signal
-    unknowns = solution.unknowns
-    for _ in range(PRIOR_ROUNDS):
-        prior_variance = annular_prior(problem.form_factor_basis, spacing, unknowns)
-        problem = replace(problem, prior_variance=prior_variance)
-        unknowns = form_factor_step(
-            problem, unknowns, weights, solution.misfit.clamp(min=smallest)
-        )
+    problem, unknowns, _ = refilled(problem, solution, spacing)
     h = problem.form_factor_basis.synthesize(unknowns.form_factor)
     measured = torch.where(problem.valid > 0, h, torch.zeros_like(h))
     h = torch.minimum(h.clamp(min=0), measured.amax((1, 2), keepdim=True))

@@ -233,6 +233,7 @@ def _result(
         plane=plane,
         method="hybrid",
         form_factor=solution.form_factor,
+        form_factor_sigma=solution.form_factor_sigma,
         sro=solution.sro,
         background=solution.background,
         weights=solution.weights,

@@ -22,7 +22,7 @@ from dsfunet_core.factorization.shift import LatticeShift, shift_lattice
 from dsfunet_core.factorization.solver import Solution, solve
 from dsfunet_core.factorization.support import choose_support, first_guess, with_support
 from dsfunet_core.factorization.transforms import SroBasis
-from dsfunet_core.factorization.uncertainty import sro_covariance
+from dsfunet_core.factorization.uncertainty import form_factor_sigma, sro_covariance
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,6 +53,8 @@ class LatticeSolution:
         What was chosen and why.
     shift : LatticeShift, optional
         Where the lattice was refined to.
+    form_factor_sigma : ndarray, shape (H, W), optional
+        Standard uncertainties of the form factor.
     """
 
     form_factor: NDArray[np.float64]
@@ -64,6 +66,7 @@ class LatticeSolution:
     covariance: NDArray[np.float64] | None
     choices: dict[str, Any]
     shift: LatticeShift | None = None
+    form_factor_sigma: NDArray[np.float64] | None = None
 
 
 def factorize_arrays(
@@ -172,18 +175,22 @@ def factorize_arrays(
         )
 
     covariances: list[Any] = [None] * len(planes)
+    sigmas: list[Any] = [None] * len(planes)
     kinds = ["none"] * len(planes)
     if errors:
         report.phase("uncertainties", 90, 100)
         model, blocks = sro_covariance(problem, solution)
+        sigma = form_factor_sigma(problem, solution, spacing).cpu().numpy()
         for i in range(len(planes)):
             covariance = model[i].cpu().numpy()
             ratio = (blocks[i].diagonal() / model[i].diagonal()).cpu().numpy()
             kinds[i] = "model"
+            sigmas[i] = sigma[i] * scale[i]
             if np.median(ratio) > BLOCK_EXCESS:
                 # Residuals are correlated or the weights wrong: widen, never narrow.
                 widen = np.sqrt(np.maximum(ratio, 1))
                 covariance = covariance * np.outer(widen, widen)
+                sigmas[i] = sigmas[i] * float(np.median(widen))
                 kinds[i] = "model, widened to the scatter of pixel blocks"
             covariances[i] = _full_covariance(covariance, problem.sro_basis)
     report.done()
@@ -223,6 +230,7 @@ def factorize_arrays(
                     "covariance": kinds[i],
                 },
                 shift=shifts[i],
+                form_factor_sigma=sigmas[i],
             )
         )
     return results

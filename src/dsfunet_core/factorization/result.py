@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from dsfunet_core.plane import ReciprocalPlane
 
 __all__ = ["Factorization", "SroCoefficients"]
+
+#: Points whose uncertainty is worked out at a time.
+_ROWS = 8192
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +68,30 @@ class SroCoefficients:
         angle = 2 * np.pi * (np.asarray(uv, float) @ self.indices.T)
         return 1 + 2 * (np.cos(angle) @ self.values.real - np.sin(angle) @ self.values.imag)
 
+    def sigma_at(self, uv: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        """Standard uncertainty of I_SRO, propagated from the covariance.
+
+        Parameters
+        ----------
+        uv : ndarray, shape (..., 2)
+            Coordinates in units of the in-plane reciprocal-lattice vectors.
+
+        Returns
+        -------
+        ndarray, shape (...), or None
+            None where there is no covariance.
+        """
+        if self.covariance is None:
+            return None
+        uv = np.asarray(uv, float)
+        flat = uv.reshape(-1, 2)
+        variance = np.empty(len(flat))
+        for start in range(0, len(flat), _ROWS):
+            angle = 2 * np.pi * (flat[start : start + _ROWS] @ self.indices.T)
+            terms = 2 * np.concatenate([np.cos(angle), -np.sin(angle)], axis=1)
+            variance[start : start + _ROWS] = np.sum(terms @ self.covariance * terms, axis=1)
+        return np.sqrt(np.maximum(variance, 0)).reshape(uv.shape[:-1])
+
 
 @dataclass(frozen=True, eq=False)
 class Factorization:
@@ -91,6 +119,9 @@ class Factorization:
         Reciprocal lattice of the plane, where it was known.
     choices : dict
         What was chosen on the way and why: support, weighting, outliers, …
+    form_factor_sigma : ndarray, shape (n_rows, n_columns), optional
+        Standard uncertainty of I_FF with the order marginalised: noise where something
+        was measured, the scatter of form factors about their envelope far from there.
     """
 
     plane: ReciprocalPlane
@@ -102,6 +133,16 @@ class Factorization:
     coefficients: SroCoefficients | None = None
     lattice: PlaneLattice | None = None
     choices: dict[str, Any] = field(default_factory=dict)
+    form_factor_sigma: NDArray[np.float64] | None = None
+
+    @cached_property
+    def sro_sigma(self) -> NDArray[np.float64] | None:
+        """Standard uncertainty of I_SRO on the pixels; None without a covariance."""
+        if self.coefficients is None or self.lattice is None:
+            return None
+        rows, columns = np.indices(self.sro.shape)
+        pixels = np.stack([rows, columns], axis=-1) - self.lattice.origin
+        return self.coefficients.sigma_at(pixels @ np.linalg.inv(self.lattice.basis).T)
 
     @property
     def product(self) -> NDArray[np.float64]:

@@ -179,6 +179,29 @@ class FormFactorBasis:
         matrix[:, m:, :m] = matrix[:, :m, m:].transpose(1, 2)
         return matrix
 
+    def variance(self, covariance: Tensor) -> Tensor:
+        """Variance of the function on the pixels, (batch, size, size) → (batch, H, W).
+
+        Products of cosines and sines are those of sums and differences: one FFT.
+        """
+        m = len(self.indices)
+        cc = covariance[:, :m, :m]
+        if self.centric:
+            phase = self._origin_phase().conj()
+            same = cc * (phase[:, :, None] * phase[:, None, :])
+            other = cc * (phase[:, :, None] * phase.conj()[:, None, :])
+        else:
+            ss = torch.nn.functional.pad(covariance[:, m:, m:], (1, 0, 1, 0))
+            cs = torch.nn.functional.pad(covariance[:, :m, m:], (1, 0))
+            same, other = torch.complex(cc - ss, -2 * cs), torch.complex(cc + ss, 2 * cs)
+        plus, minus = (x.flatten() for x in self._sums_and_differences)
+        grid = torch.zeros(
+            (len(cc), math.prod(self.period)), dtype=same.dtype, device=cc.device
+        )
+        grid.index_add_(1, plus, same.flatten(1)).index_add_(1, minus, other.flatten(1))
+        full = torch.fft.ifft2(grid.reshape(-1, *self.period), norm="forward").real
+        return full[:, : self.shape[0], : self.shape[1]]
+
 
 @dataclass(frozen=True, eq=False)
 class SroBasis:

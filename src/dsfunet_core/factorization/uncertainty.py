@@ -1,13 +1,15 @@
-"""Covariance of the short-range-order coefficients, with the form factor marginalised."""
+"""Covariance of the order with the form factor marginalised, and the other way round."""
 
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from dsfunet_core.factorization.priors import prior
+from dsfunet_core.factorization.filling import refilled
+from dsfunet_core.factorization.priors import decay_variance, prior
 from dsfunet_core.factorization.problem import Problem, jacobian_fields
 from dsfunet_core.factorization.solver import (
     Solution,
@@ -16,7 +18,10 @@ from dsfunet_core.factorization.solver import (
     with_prior,
 )
 
-__all__ = ["sro_covariance"]
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["form_factor_sigma", "sro_covariance"]
 
 #: Edge of the square pixel blocks whose residuals may be correlated.
 BLOCK = 4
@@ -102,3 +107,39 @@ def _block_sums(field: Tensor) -> Tensor:
     padded = torch.nn.functional.pad(field, (0, columns, 0, rows))
     pooled = torch.nn.functional.avg_pool2d(padded[:, None], BLOCK) * BLOCK**2
     return pooled.flatten(1)
+
+
+def form_factor_sigma(problem: Problem, solution: Solution, spacing: np.ndarray) -> Tensor:
+    """Standard uncertainty of the form factor on every pixel, order marginalised.
+
+    σ² = E² φᵀ Σ φ with the inverse Gauss–Newton matrix Σ under the prior that fills the dead
+    zones: in measured pixels it is the noise, far from them the scatter of the form factor
+    about its envelope. |F|² scatters in proportion to itself, so where nothing was
+    measured σ is that of the prior times the form factor found there, where that is large.
+
+    Parameters
+    ----------
+    problem : Problem
+        Data, bases, prior.
+    solution : Solution
+        From :func:`solver.solve`.
+    spacing : ndarray, shape (2, 2)
+        Cycles per pixel → real space.
+
+    Returns
+    -------
+    Tensor, shape (batch, H, W)
+        In units of the problem's intensity.
+    """
+    problem, unknowns, misfit = refilled(problem, solution, spacing)
+    n, m, _ = problem.sizes
+    basis = problem.form_factor_basis
+    precision = prior(problem)[0]
+    precision[:, n : n + m] = 1 / decay_variance(problem, solution.unknowns.sro)
+    matrix = with_prior(
+        normal_matrix(problem, solution.fields, solution.weights), misfit, precision
+    )
+    covariance = torch.cholesky_inverse(cholesky(matrix))[:, :n, :n]
+    sigma = problem.envelope * basis.variance(covariance).clamp(min=0).sqrt()
+    large = basis.synthesize(unknowns.form_factor).clamp(min=1)
+    return torch.where(problem.valid > 0, sigma, sigma * large)

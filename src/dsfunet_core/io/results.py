@@ -2,9 +2,10 @@
 
 Under ``/entry`` stand the NXdata groups ``plane``, ``form_factor``, ``sro``,
 ``product``, ``residual`` and, where there are such, ``background``, ``weights``,
-``coefficients`` and ``sro_refinement``; ``sample`` holds the unit cell and
-``geometry`` the map from pixel to *hkl*, ``plane/masks`` the mask layers. ``product`` and
-``residual`` are there to be looked at; everything else comes back exactly.
+``form_factor_sigma``, ``sro_sigma``, ``coefficients`` and ``sro_refinement``; ``sample``
+holds the unit cell and ``geometry`` the map from pixel to *hkl*, ``plane/masks`` the mask
+layers. ``product``, ``residual`` and ``sro_sigma`` are there to be looked at, as is
+``applicability``; everything else comes back exactly.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ __all__ = ["add_fit", "load_fit", "load_result", "recognises", "save_result"]
 FORMAT_VERSION = 1
 
 _CREATOR = "dsfunet_core"
+_IMAGES = ("form_factor", "sro", "background", "weights", "form_factor_sigma", "sro_sigma",
+           "product", "residual")  # fmt: skip
 
 
 def recognises(path: Path) -> bool:
@@ -95,7 +98,7 @@ def save_result(
         # For readers of other people's; ours asks anew.
         entry["applicability"] = to_json(assess(result).to_dict())
         _write_plane(entry, result.plane)
-        for name in ("form_factor", "sro", "background", "weights", "product", "residual"):
+        for name in _IMAGES:
             array = getattr(result, name)
             if array is not None:
                 _image(entry, name, array)
@@ -130,8 +133,9 @@ def load_result(path: str | os.PathLike[str]) -> Factorization:
     found = _ours(path)
     plane = _read_plane(found)
     form_factor, sro = (_required(found, f"/entry/{n}/{n}") for n in ("form_factor", "sro"))
-    background, weights = (
-        _optional(found, f"/entry/{n}/{n}") for n in ("background", "weights")
+    background, weights, sigma = (
+        _optional(found, f"/entry/{n}/{n}")
+        for n in ("background", "weights", "form_factor_sigma")
     )
     for name, array in (("form_factor", form_factor), ("sro", sro)):
         if array.shape != plane.shape:
@@ -149,6 +153,7 @@ def load_result(path: str | os.PathLike[str]) -> Factorization:
         coefficients=_read_coefficients(found),
         lattice=_read_lattice(found),
         choices=from_json(_text(found, "/entry/choices")),
+        form_factor_sigma=sigma,
     )
 
 
