@@ -6,6 +6,7 @@ import base64
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -88,6 +89,7 @@ def test_every_figure_becomes_a_picture(result, fit):
     for figure in (
         plots.measured_figure(result),
         plots.factors_figure(result),
+        plots.uncertainty_figure(replace(result, form_factor_sigma=0.1 * result.form_factor)),
         figures.cell_figure(fit),
         figures.alpha_figure(fit),
         figures.alpha_figure(fit, reference=reference, label="elsewhere"),

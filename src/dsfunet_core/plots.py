@@ -36,10 +36,11 @@ __all__ = [
     "panel",
     "plane_figure",
     "png",
+    "uncertainty_figure",
 ]
 
-#: Colour maps: intensities and form factors, short-range order, differences.
-INTENSITY, ORDER, RESIDUAL = "inferno", "viridis", "RdBu_r"
+#: Colour maps: intensities and form factors, short-range order, differences, uncertainties.
+INTENSITY, ORDER, RESIDUAL, UNCERTAINTY = "inferno", "viridis", "RdBu_r", "cividis"
 #: Shade of pixels that were not measured.
 UNMEASURED = "0.75"
 #: Percentile drawn as the brightest shade in figures of single planes.
@@ -172,6 +173,33 @@ def factors_figure(result: Factorization, *, size: float = 10.0) -> Figure:
     panel(first, result.form_factor, frame, "form factor", INTENSITY, shades)
     top = display_range(result.sro, high=99.9)[1]
     panel(second, result.sro, frame, "short-range order", ORDER, (0.0, top))
+    second.set_ylabel("")
+    _zoom_to_measured([first, second], result.plane, frame)
+    return figure
+
+
+def uncertainty_figure(result: Factorization, *, size: float = 10.0) -> Figure:
+    """Standard uncertainties of both factors, on the shades of the factors' own figure.
+
+    Parameters
+    ----------
+    result : Factorization
+        With uncertainties.
+    size : float
+        Width of the figure [inch].
+    """
+    sigma, sro_sigma = result.form_factor_sigma, result.sro_sigma
+    assert sigma is not None
+    assert sro_sigma is not None
+    frame = _frame_of(result.plane)
+    figure = new_figure(size, size * 0.45)
+    first, second = figure.subplots(1, 2, sharey=True)
+    typical = float(np.median(result.form_factor[result.plane.valid]))
+    title = "σ of the form factor / its median"
+    top = display_range(sigma / typical, high=99.0)[1]
+    panel(first, sigma / typical, frame, title, UNCERTAINTY, (0.0, top))
+    top = display_range(sro_sigma, high=99.9)[1]
+    panel(second, sro_sigma, frame, "σ of the short-range order", UNCERTAINTY, (0.0, top))
     second.set_ylabel("")
     _zoom_to_measured([first, second], result.plane, frame)
     return figure

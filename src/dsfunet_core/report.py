@@ -78,6 +78,10 @@ def write_report(
         ("measured plane", lambda: _figure(plots.measured_figure(result), text.MEASURED)),
         ("factors", lambda: _figure(plots.factors_figure(result), text.FACTORS)),
     ]
+    if result.form_factor_sigma is not None and result.sro_sigma is not None:
+        parts.append(
+            ("errors", lambda: _figure(plots.uncertainty_figure(result), text.UNCERTAINTIES))
+        )
     if fit is not None:
         parts += [
             ("one cell", lambda: _figure(figures.cell_figure(fit), text.CELL)),

@@ -16,6 +16,7 @@ __all__ = [
     "PAGE",
     "STYLE",
     "TRUST",
+    "UNCERTAINTIES",
     "Caption",
 ]
 
@@ -98,6 +99,15 @@ FACTORS = Caption(
 )
 
 APPLICABILITY = "Is this plane such a product?"
+
+UNCERTAINTIES = Caption(
+    "How sure the two factors are",
+    "Standard uncertainties of both, each with what is not known about the other. Left: of the "
+    "form factor, in units of its median over the measured pixels; counting noise where "
+    "something was measured, and in dead zones what form factors of this size scatter by. "
+    "Right: of the short-range order, which repeats as the order does. Errors of "
+    "neighbouring points go together: these are no independent numbers.",
+)
 
 CELL = Caption(
     "Short-range order in one reciprocal cell",
