@@ -19,6 +19,7 @@ import numpy as np
 from dsfunet_core.errors import GeometryError
 from dsfunet_core.lattice import PlaneLattice, plane_lattice, q_matrix
 from dsfunet_core.mask_layers import MaskLayers, check_layers
+from dsfunet_core.volume_mask_layers import VolumeMaskLayers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -222,7 +223,7 @@ class ReciprocalPlane(MaskLayers):
 
 
 @dataclass(frozen=True, eq=False)
-class ReciprocalVolume:
+class ReciprocalVolume(VolumeMaskLayers):
     """A three-dimensional reconstruction, read only where it is looked at.
 
     Parameters
@@ -249,6 +250,8 @@ class ReciprocalVolume:
         What to call it.
     provenance : dict
         Where it came from: file, format, writer.
+    masks : dict of str to array-like of bool, shape (n0, n1, n2)
+        Why measured voxels are in ``mask``: one layer a reason, True = out.
     """
 
     intensity: Any
@@ -261,6 +264,7 @@ class ReciprocalVolume:
     laue_class: str | None = None
     name: str = "volume"
     provenance: dict[str, Any] = field(default_factory=dict)
+    masks: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         shape = tuple(self.intensity.shape)
@@ -273,6 +277,14 @@ class ReciprocalVolume:
             if array is not None and tuple(array.shape) != shape:
                 raise GeometryError(
                     f"{label} has shape {tuple(array.shape)}, but intensity has {shape}."
+                )
+        if self.masks and self.mask is None:
+            raise GeometryError("the layers in masks say why voxels are out; give mask, too.")
+        for label, layer in self.masks.items():
+            if tuple(layer.shape) != shape:
+                raise GeometryError(
+                    f"mask layer {label!r} has shape {tuple(layer.shape)}, but intensity has "
+                    f"{shape}."
                 )
         if np.shape(self.steps) != (3, 3) or np.shape(self.origin) != (3,):
             raise GeometryError(
@@ -324,6 +336,10 @@ class ReciprocalVolume:
         if self.mask is not None:
             valid &= ~np.asarray(self.mask[slices], dtype=bool)
         return parts
+
+    def replace(self, **changes: Any) -> ReciprocalVolume:
+        """Copy of the volume with some fields changed."""
+        return replace(self, **changes)
 
     def section(
         self,

@@ -224,12 +224,19 @@ def _layers(
     start, stop = [slice(None)] * 3, slice(first, last + 1)
     start[axis] = stop
     block = volume.block((start[0], start[1], start[2]))
-    parts = average(
+    averaged = average(
         {k: None if v is None else np.moveaxis(v, axis, 0) for k, v in block.items()}
     )
+    parts: dict[str, Any] = dict(averaged)
     corner = np.zeros(3)
     corner[axis] = (first + last) / 2
     rows, columns = (i for i in range(3) if i != axis)
+    if first == last and volume.masks:
+        at_layer = (*(slice(None),) * axis, first)
+        parts["masks"] = {
+            name: np.asarray(layer[at_layer], dtype=bool) & ~parts["valid"]
+            for name, layer in volume.masks.items()
+        }
     record = {"array_axis": axis, "layers": [first, last]}
     return volume.hkl(corner), volume.steps[:, [rows, columns]], parts, record
 

@@ -90,6 +90,20 @@ def test_a_plane_of_a_volume(run, crystal, tmp_path):
     assert read(tmp_path / "out.npz").masks["bragg"].any()
 
 
+def test_a_whole_volume(run, crystal, tmp_path):
+    out = tmp_path / "out.nxs"
+    said = run(crystal, out, "--bragg", "0.1", "--hot-pixels", "--json").stdout
+    volume, told = read(out), json.loads(said)
+    assert told["voxels_out"] == volume.voxels_out()
+    assert told["voxels_out"]["bragg"] == int(np.asarray(volume.masks["bragg"][...]).sum()) > 0
+    used = np.isfinite(volume.intensity[...]) & ~np.asarray(volume.mask[...])
+    assert told["valid_voxels"] == int(used.sum())
+    assert "factorize-volume" in run(out, tmp_path / "more.nxs", "--gaps").stdout
+    failed = run(crystal, tmp_path / "no.nxs", "--bragg", "auto", "--fill", code=1)
+    assert "--bragg auto, --fill: for planes only" in failed.stderr
+    assert not (tmp_path / "no.nxs").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -1,4 +1,4 @@
-"""``dsfunet mask``: take out of a plane what is no diffuse scattering."""
+"""``dsfunet mask``: take out of a plane or a volume what is no diffuse scattering."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from dsfunet_core.cli.console import (
     progress,
     say,
 )
+from dsfunet_core.cli.masked_volume import print_table, refuse_for_volumes, report_volume
 from dsfunet_core.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -28,9 +29,12 @@ _BACKGROUNDS = ("radial", "constant")
 
 def mask(
     file: Annotated[Path, typer.Argument(help="Plane or volume.")],
-    output: Annotated[Path, typer.Argument(help="Masked plane: .npz or .nxs.")],
+    output: Annotated[Path, typer.Argument(help="Masked plane: .npz or .nxs; volume: .nxs.")],
     plane: Annotated[
-        str | None, typer.Option(help="Which plane of a volume: hk1, h0l, hhl, hk0.5.")
+        str | None,
+        typer.Option(
+            help="Which plane of a volume: hk1, h0l, hhl, hk0.5; the whole volume if not given."
+        ),
     ] = None,
     bragg: Annotated[
         str | None,
@@ -106,8 +110,13 @@ def mask(
     [cyan]dsfunet mask crystal.h5 masked.npz --plane hk0 --bragg 0.06 --centring C[/]
 
     [cyan]dsfunet mask hk0.npz masked.npz --rings auto --background radial[/]
+
+    [cyan]dsfunet mask crystal.h5 masked.nxs --bragg 0.06 --hot-pixels --gaps[/]
     """
+    from dsfunet_core.io import read
     from dsfunet_core.io.writing import format_of, write
+    from dsfunet_core.masking import mask_volume
+    from dsfunet_core.plane import ReciprocalVolume
 
     format_of(output)
     if scale is not None and background is None:
@@ -117,6 +126,40 @@ def mask(
     check_writable(output, overwrite)
     radius = None if bragg is None else _radius(bragg)
     modulation = [_numbers(q, "--satellite", 3) for q in satellite or []]
+    source = read(file, dataset)
+    if plane is None and isinstance(source, ReciprocalVolume):
+        refuse_for_volumes(
+            file,
+            {
+                "--bragg auto": bragg == "auto",
+                "--beam-stop auto": beam_stop == "auto",
+                "--fill": fill,
+                "--polygons": polygons is not None,
+                "--background": background is not None,
+            },
+        )
+        with progress("reading") as callback:
+            masked = mask_volume(
+                output,
+                source,
+                gaps=gaps,
+                beam_stop=None
+                if beam_stop is None
+                else _numbers(beam_stop, "--beam-stop", 1)[0],
+                bragg=radius,
+                centring=centring,
+                space_group=space_group,
+                satellites=modulation,
+                satellite_order=satellite_order,
+                stray_peaks=stray_peaks,
+                hot_pixels=hot_pixels,
+                rings="auto" if rings == "auto" else None if rings is None else _rings(rings),
+                overwrite=overwrite,
+                callback=callback,
+            )
+            voxels = masked.voxels_out()
+        report_volume(output, masked, voxels, json)
+        return
     with progress("reading"):
         from dsfunet_core import masking
 
@@ -163,32 +206,13 @@ def mask(
             }
         )
         return
-    _print_table(data, out)
+    print_table(f"Plane {data.name}: pixels out", out, int(data.valid.sum()), data.valid.size)
     if taken is not None:
         say(
             f"Background taken off: {taken['mean']:.4g} on average; "
             f"{taken['negative']:,} pixels are negative now, which is right."
         )
     say(f"Written to {output}. Next: dsfunet factorize {output} -o result.h5")
-
-
-def _print_table(plane: ReciprocalPlane, out: dict[str, int]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    total = plane.valid.size
-    table = Table(box=None, title=f"Plane {plane.name}: pixels out", title_justify="left")
-    table.add_column("reason", style="bold")
-    table.add_column("pixels", justify="right")
-    table.add_column("of all", justify="right")
-    for reason, pixels in out.items():
-        table.add_row(reason, f"{pixels:,}", f"{pixels / total:.1%}")
-    valid = int(plane.valid.sum())
-    table.add_section()
-    table.add_row("used", f"{valid:,}", f"{valid / total:.1%}")
-    Console().print(table, markup=False)
-    if len(out) > 2:
-        say("A pixel may be out for more than one reason.")
 
 
 def _without_background(

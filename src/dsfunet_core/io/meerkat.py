@@ -175,6 +175,7 @@ def with_crystal_axes(
         counts=volume.counts,
         variance=volume.variance,
         mask=volume.mask,
+        masks=volume.masks,
         name=volume.name,
         provenance={**volume.provenance, "orthonormal_signs": [int(s) for s in signs]},
     )

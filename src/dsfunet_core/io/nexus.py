@@ -149,7 +149,7 @@ def read(
         "name": text(path, f"{group}/name") or path.stem,
         "provenance": _provenance(path, group, signal),
     }
-    if array.ndim == 2 and "mask_names" in children(path, group):
+    if "mask_names" in children(path, group):
         parts["masks"] = _mask_layers(path, group, array.shape)
     cell = sample_cell(path, f"{entry}/sample") or sample_cell(path, group)
     origin = numbers(path, f"{entry}/geometry/origin", 3)
@@ -311,19 +311,19 @@ def _beside(
     }
 
 
-def _mask_layers(
-    path: Path, group: str, shape: tuple[int, ...]
-) -> dict[str, NDArray[np.bool_]]:
-    """Why pixels are masked, in the order in which the layers were made."""
+def _mask_layers(path: Path, group: str, shape: tuple[int, ...]) -> dict[str, Any]:
+    """Why pixels are masked, in the order in which the layers were made; lazy for volumes."""
     names = from_json(text(path, f"{group}/mask_names") or "[]")
-    layers = {str(n): HDF5Array(path, f"{group}/masks/{n}")[...].astype(bool) for n in names}
+    layers = {str(n): HDF5Array(path, f"{group}/masks/{n}") for n in names}
     for name, layer in layers.items():
         if layer.shape != shape:
             raise FileFormatError(
-                f"the mask {name!r} in {path} has shape {layer.shape}, but the plane has "
-                f"{shape}; the file is damaged."
+                f"the mask {name!r} in {path} has shape {layer.shape}, but the intensities "
+                f"have {shape}; the file is damaged."
             )
-    return layers
+    if len(shape) == 3:
+        return dict(layers)
+    return {name: layer[...].astype(bool) for name, layer in layers.items()}
 
 
 def _provenance(path: Path, group: str, signal: str) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def write_nexus(
             group[name] = values
             group[name].attrs["units"] = unit
         group.attrs["axes"] = list(axes)
-        if isinstance(data, ReciprocalPlane) and data.masks:
+        if data.masks:
             # HDF5 lists members by name; the order of the layers is kept beside them.
             group["mask_names"] = to_json(list(data.masks))
             layers = _group(group, "masks", "NXcollection")

@@ -157,7 +157,10 @@ def _as_volume(plane: ReciprocalPlane) -> ReciprocalVolume:
     cell, origin, steps = plane.geometry()
     across = np.cross(*steps.T)
     third = np.eye(3)[int(np.argmax(np.abs(across)))]
-    deep = {k: getattr(plane, k) for k in ("counts", "variance")}
+    deep: dict[str, Any] = {}
+    for name in ("counts", "variance"):
+        values = getattr(plane, name)
+        deep[name] = None if values is None else np.asarray(values)[..., None]
     return ReciprocalVolume(
         intensity=np.asarray(plane.intensity)[..., None],
         cell=cell,
@@ -167,7 +170,7 @@ def _as_volume(plane: ReciprocalPlane) -> ReciprocalVolume:
         laue_class=plane.laue_class,
         name=plane.name,
         provenance=plane.provenance,
-        **{k: None if v is None else np.asarray(v)[..., None] for k, v in deep.items()},
+        **deep,
     )
 
 

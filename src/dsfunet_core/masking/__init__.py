@@ -19,6 +19,7 @@ from dsfunet_core.masking.regions import (
 )
 from dsfunet_core.masking.rings import Ring, find_rings, mask_rings
 from dsfunet_core.masking.shadows import mask_beam_stop, mask_gaps
+from dsfunet_core.masking.volumes import mask_volume
 
 __all__ = [
     "Ring",
@@ -34,6 +35,7 @@ __all__ = [
     "mask_rings",
     "mask_stray_peaks",
     "mask_unseen",
+    "mask_volume",
     "read_polygons",
     "subtract_constant",
     "subtract_measured",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["ellipsoid", "inside_ellipsoids", "plane_ellipse"]
 
 #: A pixel exactly on the surface counts as inside, whatever the rounding.
-_ROUNDING = 1e-12
+ROUNDING = 1e-12
 
 
 def ellipsoid(size: Any) -> NDArray[np.float64]:
@@ -121,5 +121,5 @@ def inside_ellipsoids(
         window = (slice(low[0], high[0]), slice(low[1], high[1]))
         apart = np.moveaxis(np.mgrid[window], 0, -1) - centre
         q = apart @ step_q.T + off
-        inside[window] |= np.einsum("...i,ij,...j", q, tensor, q) <= 1 + _ROUNDING
+        inside[window] |= np.einsum("...i,ij,...j", q, tensor, q) <= 1 + ROUNDING
     return inside

@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
     from dsfunet_core.plane import ReciprocalPlane
 
-__all__ = ["mask_hot_pixels", "mask_stray_peaks"]
+__all__ = ["check_positive", "mask_hot_pixels", "mask_stray_peaks", "stands_out"]
 
 #: Median of a Poisson distribution falls short of its mean by about so many counts.
 _MEDIAN_BELOW_MEAN = 1 / 3
 #: Neighbours that must be valid to judge a pixel.
-_NEIGHBOURS = 5
+NEIGHBOURS = 5
 #: Pixels next to each other that make a stray peak rather than hot pixels, and by how many
 #: pixels it is widened, because its foot is below the threshold.
-_PEAK, _MARGIN = 3, 2
+PEAK, MARGIN = 3, 2
 
 
 def mask_hot_pixels(
@@ -57,7 +57,7 @@ def mask_hot_pixels(
     The median of the neighbours is the expected intensity. Its spread covers curvature and
     noise of another kind; the larger of spread and Poisson noise counts.
     """
-    _check_positive(threshold=threshold, radius=radius, largest=largest)
+    check_positive(threshold=threshold, radius=radius, largest=largest)
     high = _significant(plane, threshold, radius)
     labels, sizes = _clusters(high)
     hot = high & (sizes[labels] <= largest)
@@ -93,13 +93,13 @@ def mask_stray_peaks(
     """
     from scipy.ndimage import distance_transform_edt
 
-    _check_positive(threshold=threshold, radius=radius)
+    check_positive(threshold=threshold, radius=radius)
     high = _significant(plane, threshold, radius)
     labels, sizes = _clusters(high)
-    peaks = high & (sizes[labels] >= _PEAK)
+    peaks = high & (sizes[labels] >= PEAK)
     out = peaks
     if peaks.any():
-        out = distance_transform_edt(~peaks) <= _MARGIN + 0.5
+        out = distance_transform_edt(~peaks) <= MARGIN + 0.5
     return plane.masked(~out, "stray peaks").processed(
         "mask_stray_peaks", threshold=float(threshold), radius=radius
     )
@@ -109,14 +109,52 @@ def _significant(plane: ReciprocalPlane, threshold: float, radius: int) -> NDArr
     """Valid pixels brighter than their neighbours by more than the threshold."""
     noise = noise_model(plane)
     expected, spread, neighbours = local_median(plane.intensity, plane.valid, radius)
-    judged = plane.valid & (neighbours >= _NEIGHBOURS)
-    excess = np.where(judged, plane.intensity - expected, 0.0)
+    around = None
+    if noise.known is not None:
+        around = local_median(np.asarray(noise.known, float), plane.valid, radius)[0]
+    judged = plane.valid & (neighbours >= NEIGHBOURS)
+    return stands_out(plane.intensity, judged, expected, spread, noise, threshold, around)
+
+
+def stands_out(
+    intensity: NDArray[np.floating],
+    judged: NDArray[np.bool_],
+    expected: NDArray[np.float64],
+    spread: NDArray[np.float64],
+    noise: NoiseModel,
+    threshold: float,
+    variance_around: NDArray[np.float64] | None = None,
+) -> NDArray[np.bool_]:
+    """Points brighter than their neighbours by more than noise can.
+
+    Parameters
+    ----------
+    intensity : ndarray
+        Intensities of any shape; all other arrays have the same.
+    judged : ndarray of bool
+        Points that have neighbours enough.
+    expected, spread : ndarray
+        Median of the neighbours, and 1.4826 × their median absolute deviation.
+    noise : NoiseModel
+        Its ``known`` variances come first where there are some.
+    threshold : float
+        In standard deviations.
+    variance_around : ndarray, optional
+        Median of the known variances of the neighbours.
+
+    Returns
+    -------
+    ndarray of bool
+        True where a point stands out.
+    """
+    excess = np.where(judged, intensity - expected, 0.0)
     spread = np.nan_to_num(spread)
     if noise.known is not None:
         # A variance from counts that happen to be few is too small, and 0 for none.
         known = np.asarray(noise.known, float)
-        around = local_median(known, plane.valid, radius)[0]
-        sigma = np.sqrt(np.nan_to_num(np.fmax(known, around)))
+        sigma = np.sqrt(
+            np.nan_to_num(known if variance_around is None else np.fmax(known, variance_around))
+        )
         return judged & (excess > threshold * np.maximum(sigma, spread)) & (excess > 0)
     needed = _poisson_excess(np.nan_to_num(expected), noise, threshold)
     return judged & (excess > np.maximum(needed, threshold * spread)) & (excess > 0)
@@ -143,7 +181,19 @@ def _clusters(high: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.in
     return labels, np.bincount(labels.ravel())
 
 
-def _check_positive(**values: float) -> None:
+def check_positive(**values: float) -> None:
+    """Refuse parameters that are not above 0.
+
+    Parameters
+    ----------
+    **values : float
+        Parameters by name.
+
+    Raises
+    ------
+    ParameterError
+        Names the first that is not.
+    """
     for name, value in values.items():
         if not (np.isfinite(value) and value > 0):
             raise ParameterError(f"{name} = {value}; more than 0 was expected.")

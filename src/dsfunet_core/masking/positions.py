@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from dsfunet_core.plane import ReciprocalPlane
 
-__all__ = ["CENTRINGS", "allowed_points", "bragg_positions"]
+__all__ = ["CENTRINGS", "allowed_points", "bragg_positions", "positions_between"]
 
 #: Reflection conditions of the lattice centrings: rows are summed with h, k, l, and
 #: every sum must be a multiple of the number beside them.
@@ -115,12 +115,57 @@ def bragg_positions(
     cell, _, _ = plane.geometry()
     rows, columns = plane.shape
     corners = plane.hkl([0, 0, rows - 1, rows - 1], [0, columns - 1, 0, columns - 1])
+    return positions_between(
+        corners,
+        cell,
+        reach,
+        centring=centring,
+        space_group=space_group,
+        satellites=satellites,
+        satellite_order=satellite_order,
+    )
+
+
+def positions_between(
+    corners: NDArray[np.float64],
+    cell: gemmi.UnitCell,
+    reach: float,
+    *,
+    centring: str = "P",
+    space_group: str | None = None,
+    satellites: Sequence[Any] = (),
+    satellite_order: int = 1,
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Allowed positions in a box around points.
+
+    Parameters
+    ----------
+    corners : ndarray, shape (n, 3)
+        Points in the box [r.l.u.].
+    cell : gemmi.UnitCell
+        Direct-space unit cell [Å, °].
+    reach : float
+        How far the box reaches beyond them [Å⁻¹].
+    centring, space_group, satellites, satellite_order
+        As in :func:`bragg_positions`.
+
+    Returns
+    -------
+    hkl : ndarray, shape (n, 3)
+        Positions [r.l.u.], main reflections first.
+    order : ndarray of int, shape (n,)
+        0 for main reflections, m for satellites.
+
+    Raises
+    ------
+    ParameterError
+        If a modulation vector has not three components, or the order is below 1.
+    """
     # h changes by |a|/2π per Å⁻¹ at most, and so on.
     margin = reach * np.array([cell.a, cell.b, cell.c]) / (2 * np.pi)
     low, high = corners.min(axis=0) - margin - 1e-9, corners.max(axis=0) + margin + 1e-9
-    shifts = _shifts(satellites, satellite_order)
     found, orders = [], []
-    for shift, order in shifts:
+    for shift, order in _shifts(satellites, satellite_order):
         first = np.ceil(low - shift).astype(int)
         last = np.floor(high - shift).astype(int)
         ranges = [np.arange(a, b + 1) for a, b in zip(first, last, strict=True)]

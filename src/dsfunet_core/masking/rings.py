@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dsfunet_core.errors import ParameterError
-from dsfunet_core.masking.noise import noise_model
+from dsfunet_core.masking.noise import NoiseModel, noise_model
 from dsfunet_core.masking.radial import radial_bins
 
 if TYPE_CHECKING:
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
     from dsfunet_core.plane import ReciprocalPlane
 
-__all__ = ["Ring", "find_rings", "mask_rings"]
+__all__ = ["Ring", "checked_ring", "find_rings", "mask_rings", "rings_in_sectors"]
 
 #: Widths of the window in which the profile without rings is looked for, in ring widths.
 _BASE = 4
 #: Sectors of azimuth that a ring is looked for in, the fraction of those seen that must show
-#: it, how many must be seen, and their lower quartile over their median.
-_SECTORS, _MOST, _SEEN, _EVEN = 36, 0.8, 18, 0.4
+#: it, the fraction that must be seen, and their lower quartile over their median.
+_SECTORS, _MOST, _SEEN, _EVEN = 36, 0.8, 0.5, 0.4
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def mask_rings(
     ParameterError
         If |Q| or a half-width is not above 0.
     """
-    found = find_rings(plane) if rings is None else [_ring(r) for r in rings]
+    found = find_rings(plane) if rings is None else [checked_ring(r) for r in rings]
     q = plane.q_norm()
     out = np.zeros(plane.shape, dtype=bool)
     for ring in found:
@@ -110,8 +110,60 @@ def find_rings(
         if not (np.isfinite(value) and value > 0):
             raise ParameterError(f"{name} = {value}; more than 0 was expected.")
     bins = radial_bins(plane)
-    profile, error = _sector_medians(plane, bins.index, len(bins.centres))
-    half = max(2, round(_BASE * width / 2 / bins.step))
+    sector = _sectors(plane)
+    used = plane.valid & np.isfinite(plane.intensity)
+    return rings_in_sectors(
+        np.asarray(plane.intensity, float)[used],
+        bins.index[used],
+        sector[used],
+        centres=bins.centres,
+        sectors=_SECTORS,
+        noise=noise_model(plane),
+        width=width,
+        threshold=threshold,
+    )
+
+
+def rings_in_sectors(
+    values: NDArray[np.float64],
+    index: NDArray[np.int64],
+    sector: NDArray[np.int64],
+    *,
+    centres: NDArray[np.float64],
+    sectors: int,
+    noise: NoiseModel,
+    width: float = 0.06,
+    threshold: float = 5.0,
+) -> list[Ring]:
+    """Look for rings, or shells, in intensities sorted by |Q| and direction.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n,)
+        Intensities.
+    index, sector : ndarray of int, shape (n,)
+        Bin of |Q| and sector of direction of each.
+    centres : ndarray, shape (n_bins,)
+        |Q| of the bins [Å⁻¹], evenly spaced.
+    sectors : int
+        How many sectors there are.
+    noise : NoiseModel
+        Of the intensities.
+    width, threshold : float
+        As in :func:`find_rings`.
+
+    Returns
+    -------
+    list of Ring
+        Innermost first.
+    """
+    if len(centres) < 2:
+        return []
+    step = float(centres[1] - centres[0])
+    profile, error = _sector_medians(
+        values, sector * len(centres) + index, len(centres), sectors, noise
+    )
+    half = max(2, round(_BASE * width / 2 / step))
     base = _running_median(profile, half)
     # Statistics of counting, and what differs from bin to bin anyway.
     excess = profile - base
@@ -125,11 +177,11 @@ def find_rings(
     quartile, middle = _quantiles(np.where(seen, excess, np.nan), n > 0)
     ring = (
         (quartile > _EVEN * middle)
-        & (n >= _SEEN)
+        & (n >= _SEEN * sectors)
         & (mean > threshold * spread)
         & (up >= _MOST * n)
     )
-    return _runs(ring, bins.centres, bins.step, width)
+    return _runs(ring, centres, step, width)
 
 
 def _quantiles(
@@ -141,21 +193,26 @@ def _quantiles(
     return out[0], out[1]
 
 
-def _sector_medians(
-    plane: ReciprocalPlane, index: NDArray[np.int64], n: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Median of every bin in every sector and its uncertainty, shape (sectors, n)."""
+def _sectors(plane: ReciprocalPlane) -> NDArray[np.int64]:
+    """Sector of azimuth of every pixel."""
     q = plane.q()
     in_plane = np.linalg.svd(q[[0, 0, -1, -1], [0, -1, 0, -1]] - q.mean((0, 1)))[2]
     azimuth = np.arctan2(q @ in_plane[1], q @ in_plane[0])
-    sector = np.clip(((azimuth + np.pi) / (2 * np.pi) * _SECTORS).astype(int), 0, _SECTORS - 1)
-    used = plane.valid & np.isfinite(plane.intensity)
-    key = (sector * n + index)[used]
-    values = np.asarray(plane.intensity, float)[used]
+    sector = ((azimuth + np.pi) / (2 * np.pi) * _SECTORS).astype(np.int64)
+    return np.asarray(np.clip(sector, 0, _SECTORS - 1))
+
+
+def _sector_medians(
+    values: NDArray[np.float64],
+    key: NDArray[np.int64],
+    n: int,
+    sectors: int,
+    noise: NoiseModel,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Median of every bin in every sector and its uncertainty, shape (sectors, n)."""
     order = np.lexsort((values, key))
     key, values = key[order], values[order]
-    median, error = np.full(_SECTORS * n, np.nan), np.full(_SECTORS * n, np.nan)
-    noise = noise_model(plane)
+    median, error = np.full(sectors * n, np.nan), np.full(sectors * n, np.nan)
     starts = np.flatnonzero(np.diff(key, prepend=-1))
     for start, stop in zip(starts, np.append(starts[1:], len(key)), strict=True):
         count = stop - start
@@ -165,7 +222,7 @@ def _sector_medians(
         median[key[start]] = middle
         # The uncertainty of a median is 1.25 times that of a mean.
         error[key[start]] = 1.25 * np.sqrt(noise.variance(np.array(middle)) / count)
-    return median.reshape(_SECTORS, n), error.reshape(_SECTORS, n)
+    return median.reshape(sectors, n), error.reshape(sectors, n)
 
 
 def _running_median(values: NDArray[np.float64], half: int) -> NDArray[np.float64]:
@@ -191,7 +248,19 @@ def _runs(
     return rings
 
 
-def _ring(given: Ring | tuple[float, float]) -> Ring:
+def checked_ring(given: Ring | tuple[float, float]) -> Ring:
+    """Ring as given by hand, refused where it cannot be.
+
+    Parameters
+    ----------
+    given : Ring or tuple of float
+        |Q| and half-width [Å⁻¹].
+
+    Raises
+    ------
+    ParameterError
+        If either is not above 0.
+    """
     ring = given if isinstance(given, Ring) else Ring(*(float(x) for x in given))
     if not (np.isfinite([ring.q, ring.half_width]).all() and min(ring.q, ring.half_width) > 0):
         raise ParameterError(

@@ -26,15 +26,15 @@ _SLACK, _SMALLEST, _NARROWER = 2.0, 3.0, 0.6
 #: pixels there must be, how far off other dark ones, and how bright it must be beside it.
 _BESIDE, _FARTHER, _EDGE, _MARGIN, _ABRUPT = (1.5, 3.5), (3.5, 8.5), 12, 2.5, 0.55
 #: Intensity around a gap, over the mean of the plane, that it must have at least.
-_LIT_GAP = 0.5
+LIT_GAP = 0.5
 #: Width of the rim of a gap, and of the square in which its mean tells what should be inside
 #: [pixels].
-_RIM, _AROUND = 2, 9
+RIM, AROUND = 2, 9
 #: Narrowest gap of zeros in pixels, and counts a pixel below which it must be wider.
-_NARROW = 3
-_FEW = 2.0
+NARROW = 3
+FEW = 2.0
 #: Expected counts from which a region without any is no chance: exp(−20) ≈ 2·10⁻⁹.
-_IMPROBABLE = 20.0
+IMPROBABLE = 20.0
 
 
 def mask_beam_stop(
@@ -210,21 +210,19 @@ def mask_gaps(
         lit = plane.intensity[used & ~out]
         typical = float(np.minimum(lit, np.quantile(lit, 0.95)).mean()) / noise.gain
         # Among few counts zeros touch by chance and run through the whole picture.
-        few = typical < _FEW
-        side = int(np.ceil(np.sqrt(_IMPROBABLE / max(typical, 0.05)))) if few else _NARROW
+        few = typical < FEW
+        side = int(np.ceil(np.sqrt(IMPROBABLE / max(typical, 0.05)))) if few else NARROW
         empty = binary_opening(empty, np.ones((side, side)))
         labels, n = label(empty)
         # Right beside the regions: around a gap it is light up to its edge, while diffuse
         # scattering fades towards its minima.
-        beside = binary_dilation(empty, iterations=_RIM) & ~empty
+        beside = binary_dilation(empty, iterations=RIM) & ~empty
         around = _mean_around(plane.intensity, used & ~out & beside)
         counts = np.bincount(labels[empty], around[empty] / noise.gain, minlength=n + 1)
         # Scattering that fades to nothing has dark surroundings, a gap has not.
         sizes = np.maximum(np.bincount(labels.ravel()), 1)
         out |= (
-            empty
-            & (counts > _IMPROBABLE)[labels]
-            & (counts > _LIT_GAP * typical * sizes)[labels]
+            empty & (counts > IMPROBABLE)[labels] & (counts > LIT_GAP * typical * sizes)[labels]
         )
     return plane.masked(~out, "gaps").processed("mask_gaps", values=[float(v) for v in values])
 
@@ -235,8 +233,8 @@ def _mean_around(
     """Mean of the pixels used around every pixel, or of the next that has some around it."""
     from scipy.ndimage import distance_transform_edt, uniform_filter
 
-    number = uniform_filter(used.astype(float), _AROUND, mode="constant")
-    total = uniform_filter(np.where(used, intensity, 0.0), _AROUND, mode="constant")
+    number = uniform_filter(used.astype(float), AROUND, mode="constant")
+    total = uniform_filter(np.where(used, intensity, 0.0), AROUND, mode="constant")
     enough = used & (number > 0.1)
     if not enough.any():
         return np.zeros(used.shape)

@@ -149,6 +149,7 @@ def symmetrize_volume(
         volume,
         **target.arrays(),
         mask=None,
+        masks={},
         laue_class=symbol,
         provenance={**volume.provenance, "processing": steps},
     )

@@ -1,0 +1,77 @@
+"""Neighbours of the voxels of a volume, compiled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+
+__all__ = ["neighbour_medians"]
+
+_compiled: Any = numba.njit(cache=True, nogil=True, error_model="numpy")
+
+
+@_compiled
+def _middle(values, n):  # type: ignore[no-untyped-def]
+    """Median of the first n values, which are sorted on the way."""
+    for i in range(1, n):
+        x = values[i]
+        j = i - 1
+        while j >= 0 and values[j] > x:
+            values[j + 1] = values[j]
+            j -= 1
+        values[j + 1] = x
+    half = n // 2
+    return values[half] if n % 2 else 0.5 * (values[half - 1] + values[half])
+
+
+@_compiled
+def neighbour_medians(values, stride):  # type: ignore[no-untyped-def]
+    """Median and spread of the neighbours of every voxel, itself left out.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (n0, n1, n2)
+        Intensities, NaN where there is none.
+    stride : int
+        The 26 neighbours are so many voxels away along each axis, or not at all.
+
+    Returns
+    -------
+    median, spread : ndarray of float64, shape (n0, n1, n2)
+        Median, and 1.4826 × median absolute deviation; NaN without neighbours.
+    neighbours : ndarray of int64, shape (n0, n1, n2)
+        How many were finite.
+    """
+    n0, n1, n2 = values.shape
+    median = np.full(values.shape, np.nan)
+    spread = np.full(values.shape, np.nan)
+    count = np.zeros(values.shape, np.int64)
+    around = np.empty(26)
+    for i in range(n0):
+        for j in range(n1):
+            for k in range(n2):
+                n = 0
+                for a in range(i - stride, i + stride + 1, stride):
+                    if a < 0 or a >= n0:
+                        continue
+                    for b in range(j - stride, j + stride + 1, stride):
+                        if b < 0 or b >= n1:
+                            continue
+                        for c in range(k - stride, k + stride + 1, stride):
+                            if c < 0 or c >= n2 or (a == i and b == j and c == k):
+                                continue
+                            x = values[a, b, c]
+                            if np.isfinite(x):
+                                around[n] = x
+                                n += 1
+                count[i, j, k] = n
+                if n == 0:
+                    continue
+                middle = _middle(around, n)
+                median[i, j, k] = middle
+                for m in range(n):
+                    around[m] = abs(around[m] - middle)
+                spread[i, j, k] = 1.4826 * _middle(around, n)
+    return median, spread, count
