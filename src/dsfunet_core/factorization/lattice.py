@@ -161,7 +161,7 @@ def factorize_arrays(
     if not problem.form_factor_basis.centric and has_inversion(planes, problem, solution):
         problem, unknowns = impose_inversion(problem, solution.unknowns, spacing, radius)
         solution = solve(problem, unknowns, max_cycles=6, tick=report.tick, cancelled=cancelled)
-    filled = extrapolated(problem, solution, spacing)
+    filled = solved_alone = extrapolated(problem, solution, spacing)
     if guesses is not None:
         # A disc of real space is an ellipse of cycles a pixel: its mean radius will do.
         per_pixel = radius.cpu().numpy() / np.sqrt(abs(np.linalg.det(spacing)))
@@ -169,7 +169,7 @@ def factorize_arrays(
             [
                 filled_from(solved, np.asarray(guess), plane.valid, float(r))
                 for solved, guess, plane, r in zip(
-                    filled, guesses, planes, per_pixel, strict=True
+                    solved_alone, guesses, planes, per_pixel, strict=True
                 )
             ]
         )
@@ -181,6 +181,8 @@ def factorize_arrays(
         report.phase("uncertainties", 90, 100)
         model, blocks = sro_covariance(problem, solution)
         sigma = form_factor_sigma(problem, solution, spacing).cpu().numpy()
+        # Where a guess had its say, as much as it changed is not known either.
+        sigma = np.hypot(sigma, filled - solved_alone)
         for i in range(len(planes)):
             covariance = model[i].cpu().numpy()
             ratio = (blocks[i].diagonal() / model[i].diagonal()).cpu().numpy()
