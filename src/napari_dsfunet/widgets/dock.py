@@ -26,6 +26,7 @@ from napari_dsfunet.view import follow
 from napari_dsfunet.widgets.form_widget import FormWidget
 from napari_dsfunet.widgets.layer_choice import LayerChoice
 from napari_dsfunet.widgets.manual import Manual
+from napari_dsfunet.widgets.wheel import WheelGuard
 from napari_dsfunet.workers import Compute, CoreWorker
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ class Dock(QWidget):
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(scroll)
         self.setMinimumWidth(380)
+        self._wheel = WheelGuard(self)
         self.form.restore()
 
     # For docks to build themselves with.
@@ -189,6 +191,11 @@ class Dock(QWidget):
         for label, name in state.get("layers", {}).items():
             if label in self._choices and name in self.viewer.layers:
                 self._choices[label].choose(self.viewer.layers[name])
+
+    def showEvent(self, event: Any) -> None:  # noqa: N802
+        """Guard what was added since against the wheel."""
+        self._wheel.guard()
+        super().showEvent(event)
 
     def reset(self) -> None:
         """Fill in the defaults."""

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QComboBox, QSizePolicy, QWidget
 
+from dsfunet_core.plane import ReciprocalPlane
+from napari_dsfunet.layers import entry
+
 if TYPE_CHECKING:
     from napari.layers import Layer
 
@@ -17,7 +20,8 @@ class LayerChoice(QComboBox):
     """Layers that a dock can work on.
 
     The choice stays with its layer when that is renamed or moved; when it is deleted, the
-    box falls back to another one. A new layer that fits becomes the choice.
+    box falls back to another one. A new layer that fits becomes the choice, unless it holds
+    the known truth of a simulation: that is chosen by hand, or if there is nothing else.
 
     Parameters
     ----------
@@ -59,14 +63,25 @@ class LayerChoice(QComboBox):
         chosen = self.layer()
         before = self._offered
         offered = [x for x in reversed(list(self._viewer.layers)) if self._accepts(x)]
-        new = [x for x in offered if not any(x is other for other in before)]
+        found = [x for x in offered if not _is_truth(x)]
+        new = [x for x in found if not any(x is other for other in before)]
         if new:
             chosen = new[0]
+        elif not any(x is chosen for x in offered):
+            chosen = next(iter(found or offered), None)
         self._offered = offered
-        index = next((i for i, x in enumerate(offered) if x is chosen), 0 if offered else -1)
+        index = next((i for i, x in enumerate(offered) if x is chosen), -1)
         self.blockSignals(True)
         self.clear()
         self.addItems([x.name for x in offered])
         self.setCurrentIndex(index)
         self.blockSignals(False)
         self.currentIndexChanged.emit(index)
+
+
+def _is_truth(layer: Layer) -> bool:
+    known = entry(layer)
+    if known is None or "truth" not in known:
+        return False
+    # The measured plane tells its truth, too.
+    return not isinstance(known["object"], ReciprocalPlane)

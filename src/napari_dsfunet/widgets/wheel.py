@@ -1,0 +1,43 @@
+"""The wheel scrolls a dock, and changes a value only where one is at work."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtWidgets import QAbstractSlider, QAbstractSpinBox, QComboBox, QScrollBar, QWidget
+
+__all__ = ["WheelGuard"]
+
+
+class WheelGuard(QObject):
+    """Leaves wheel events over editors without focus to what they lie in.
+
+    Parameters
+    ----------
+    parent : QWidget
+        Whose editors are guarded, once :meth:`guard` was called.
+    """
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._widget = parent
+
+    def guard(self) -> None:
+        """Guard all editors that there are by now."""
+        for kind in (QComboBox, QAbstractSpinBox, QAbstractSlider):
+            for editor in self._widget.findChildren(kind):
+                if not isinstance(editor, QScrollBar):
+                    editor.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+                    editor.removeEventFilter(self)
+                    editor.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
+        """Ignore the wheel over an editor that has no focus."""
+        if (
+            event is not None
+            and event.type() == QEvent.Type.Wheel
+            and isinstance(watched, QWidget)
+            and not watched.hasFocus()
+        ):
+            event.ignore()
+            return True
+        return False

@@ -1,0 +1,251 @@
+"""Every dock: layers that go, come and change names during a run; cancelled, closed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from qtpy.QtCore import QPoint, QPointF, Qt, QThreadPool
+from qtpy.QtGui import QWheelEvent
+from qtpy.QtWidgets import QApplication
+
+from dsfunet_core import Factorization, ReciprocalPlane, ReciprocalVolume, factorize
+from dsfunet_core.errors import CancelledError
+from dsfunet_core.io.numpy import write_npz
+from napari_dsfunet.forms import FactorizeForm
+from napari_dsfunet.layers import factorization_layers, object_layers, plane_layer
+from napari_dsfunet.sample_data import cubic
+from napari_dsfunet.widgets import dock as dock_module
+from napari_dsfunet.widgets.dock import Dock
+from napari_dsfunet.widgets.factorize import Factorize
+from napari_dsfunet.widgets.layer_choice import LayerChoice
+from napari_dsfunet.widgets.mask_artefacts import MaskArtefacts
+from napari_dsfunet.widgets.open_file import OpenFile
+from napari_dsfunet.widgets.rotation_scan import RotationScan
+from napari_dsfunet.widgets.simulate import Simulate
+from napari_dsfunet.widgets.slice_plane import SlicePlane
+from napari_dsfunet.widgets.sro_fit import SroFit
+from napari_dsfunet.widgets.unit_cell import UnitCell
+from napari_dsfunet.workers import CoreWorker
+
+DOCKS = (
+    SlicePlane,
+    MaskArtefacts,
+    Factorize,
+    UnitCell,
+    SroFit,
+    RotationScan,
+    Simulate,
+    OpenFile,
+)
+
+
+class Gate:
+    """Holds every computation until it is opened; cancelling gets through."""
+
+    def __init__(self) -> None:
+        self.open, self.reached = threading.Event(), threading.Event()
+
+    def worker(self, compute: Any) -> CoreWorker:
+        def held(callback: Any, cancel: Any) -> Any:
+            self.reached.set()
+            while not self.open.wait(0.005):
+                if cancel.is_set():
+                    raise CancelledError("cancelled")
+            return compute(callback, cancel)
+
+        return CoreWorker(held)
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
+    gate = Gate()
+    monkeypatch.setattr(dock_module, "CoreWorker", gate.worker)
+    return gate
+
+
+@pytest.fixture
+def viewer(make_napari_viewer_proxy: Callable[..., Any]) -> Any:
+    viewer = make_napari_viewer_proxy()
+    yield getattr(viewer, "__wrapped__", viewer)
+    assert QThreadPool.globalInstance().activeThreadCount() == 0
+
+
+@pytest.fixture(scope="module")
+def factors(module_plane: ReciprocalPlane) -> Factorization:
+    return factorize(module_plane, support=4.0, order=2)
+
+
+@pytest.fixture
+def fill(
+    viewer: Any, factors: Factorization, triclinic: ReciprocalVolume
+) -> Callable[[], None]:
+    """Adds a volume, a plane and its factors."""
+
+    def fill() -> None:
+        script = ("plane = dsfunet_core.read('plane.npz')",)
+        tuples = [*object_layers(triclinic, "'volume.npz'"), plane_layer(factors.plane, script)]
+        for data, options, _ in [*tuples, *factorization_layers(factors, script)]:
+            viewer.add_image(data, **options)
+
+    return fill
+
+
+def prepared(kind: type[Dock], viewer: Any, folder: Path, plane: ReciprocalPlane) -> Dock:
+    """Dock whose button has something quick to do."""
+    dock = kind(viewer)
+    viewer.window.add_dock_widget(dock)
+    if kind is Factorize:
+        dock.form.set_value(FactorizeForm(support=4.0, order=2))
+    if kind is OpenFile:
+        write_npz(folder / "plane.npz", plane)
+        dock.form.editors["path"].setText(str(folder / "plane.npz"))
+    return dock
+
+
+def start(dock: Dock, gate: Gate, qtbot: Any) -> bool:
+    """Press the button; False where the dock had nothing to run and says so."""
+    gate.open.clear()
+    gate.reached.clear()
+    qtbot.mouseClick(dock.run_button, Qt.MouseButton.LeftButton)
+    if not dock.running:
+        assert dock.message.text()
+        return False
+    qtbot.waitUntil(gate.reached.is_set)
+    return True
+
+
+def finish(dock: Dock, gate: Gate, qtbot: Any) -> None:
+    gate.open.set()
+    qtbot.waitUntil(lambda: not dock.running, timeout=30_000)
+    assert dock.run_button.isEnabled()
+    assert dock.run_button.text() == dock.run_text
+    assert not dock.progress.isVisible()
+
+
+@pytest.mark.parametrize("kind", DOCKS)
+def test_whatever_happens_during_a_run(
+    kind: type[Dock],
+    viewer: Any,
+    fill: Callable[[], None],
+    gate: Gate,
+    qtbot: Any,
+    tmp_path: Path,
+    factors: Factorization,
+) -> None:
+    fill()
+    dock = prepared(kind, viewer, tmp_path, factors.plane)
+    if not start(dock, gate, qtbot):
+        pytest.fail(f"{kind.__name__} had nothing to run: {dock.message.text()}")
+    # Cancelled: nothing changes. Pressing again and again does no more.
+    before = list(viewer.layers)
+    for _ in range(3):
+        qtbot.mouseClick(dock.run_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not dock.running)
+    assert "Cancelled" in dock.message.text()
+    assert list(viewer.layers) == before
+    # Renamed: the run goes on as if nothing was.
+    start(dock, gate, qtbot)
+    for number, layer in enumerate(viewer.layers):
+        layer.name = f"renamed {number}"
+    finish(dock, gate, qtbot)
+    assert "fault of the program" not in dock.message.text()
+    # Another file comes in.
+    start(dock, gate, qtbot)
+    fill()
+    finish(dock, gate, qtbot)
+    assert "fault of the program" not in dock.message.text()
+    # All layers go; what comes out belongs to none of them.
+    start(dock, gate, qtbot)
+    viewer.layers.clear()
+    finish(dock, gate, qtbot)
+    assert "fault of the program" not in dock.message.text()
+    # With nothing left a press says what is missing, or works from its form alone.
+    viewer.layers.clear()
+    if start(dock, gate, qtbot):
+        finish(dock, gate, qtbot)
+        assert kind in (Simulate, OpenFile)
+        assert len(viewer.layers) > 0
+
+
+@pytest.mark.parametrize("kind", DOCKS)
+def test_closing_a_dock_in_the_middle(
+    kind: type[Dock],
+    viewer: Any,
+    fill: Callable[[], None],
+    gate: Gate,
+    qtbot: Any,
+    tmp_path: Path,
+    factors: Factorization,
+) -> None:
+    fill()
+    dock = prepared(kind, viewer, tmp_path, factors.plane)
+    start(dock, gate, qtbot)
+    before = list(viewer.layers)
+    viewer.window.remove_dock_widget(dock)
+    dock.deleteLater()
+    pool = QThreadPool.globalInstance()
+    qtbot.waitUntil(lambda: pool.activeThreadCount() == 0, timeout=10_000)
+    gate.open.set()
+    qtbot.wait(50)
+    assert all(any(layer is one for one in before) for layer in viewer.layers)
+    # Layers still come and go without it.
+    fill()
+    viewer.layers.clear()
+
+
+def test_truth_is_chosen_only_by_hand(
+    viewer: Any, fill: Callable[[], None], qtbot: Any
+) -> None:
+    choice = LayerChoice(
+        viewer, lambda layer: "SRO" in layer.name or "form factor" in layer.name
+    )
+    qtbot.addWidget(choice)
+    for data, options, _ in cubic():
+        viewer.add_image(data, **options)
+    assert "true" in choice.currentText()
+    fill()
+    assert "true" not in choice.currentText()
+    for data, options, _ in cubic():
+        viewer.add_image(data, **options)
+    assert "true" not in choice.currentText()
+    truth = next(layer for layer in viewer.layers if "true SRO" in layer.name)
+    choice.choose(truth)
+    assert choice.layer() is truth
+
+
+def test_the_wheel_scrolls_the_dock_and_changes_nothing(
+    make_napari_viewer_proxy: Callable[..., Any], qtbot: Any
+) -> None:
+    viewer = make_napari_viewer_proxy(show=True)
+    dock = Simulate(viewer)
+    viewer.window.add_dock_widget(dock)
+    qtbot.waitUntil(dock.isVisible)
+    before = dock.form.value()
+    passed_on = [turn(editor) for editor in dock.form.editors.values()]
+    assert any(passed_on)
+    assert dock.form.value() == before
+
+
+def turn(widget: Any) -> bool:
+    """One notch of the wheel over a widget and all that is in it; whether one passed it on."""
+    ignored = False
+    for target in (widget, *widget.children()):
+        if hasattr(target, "rect"):
+            middle = QPointF(target.rect().center())
+            event = QWheelEvent(
+                middle,
+                QPointF(target.mapToGlobal(target.rect().center())),
+                QPoint(0, 0),
+                QPoint(0, -120),
+                Qt.MouseButton.NoButton,
+                Qt.KeyboardModifier.NoModifier,
+                Qt.ScrollPhase.NoScrollPhase,
+                False,
+            )
+            QApplication.sendEvent(target, event)
+            ignored |= not event.isAccepted()
+    return ignored
