@@ -330,3 +330,27 @@ def test_what_cannot_be_done_is_refused_with_a_reason(tmp_path):
     oblique = replace(volume, steps=volume.steps + 0.01)
     with pytest.raises(GeometryError, match="oblique"):
         write_symmetrized(tmp_path / "out.h5", oblique, "-1")
+
+
+def test_variances_come_back_where_the_volume_has_some(tmp_path):
+    rng = np.random.default_rng(4)
+    volume = random_volume("-1", seed=4)
+    known = rng.gamma(3.0, 2.0, volume.shape)
+    volume = volume.replace(variance=known, counts=rng.integers(1, 5, volume.shape))
+    average = symmetrize_volume(volume, "-1").volume
+    write_symmetrized(tmp_path / "out.h5", volume, "-1")
+    back = ds.read(tmp_path / "out.h5")
+    there = np.isfinite(np.asarray(average.intensity))
+    np.testing.assert_allclose(
+        np.asarray(back.variance)[there], np.asarray(average.variance)[there], rtol=1e-6
+    )
+    # Both of a Friedel pair measured: weights n, so that the variance is that of the mean.
+    measured = np.isfinite(volume.intensity)
+    n, m = volume.counts, volume.counts[::-1, ::-1, ::-1]
+    both = measured & measured[::-1, ::-1, ::-1]
+    both[tuple(k // 2 for k in volume.shape)] = False
+    assert both.sum() > 100
+    expected = (n**2 * known + m**2 * known[::-1, ::-1, ::-1]) / (n + m) ** 2
+    np.testing.assert_allclose(np.asarray(back.variance)[both], expected[both], rtol=1e-5)
+    write_symmetrized(tmp_path / "bare.h5", volume.replace(variance=None), "-1")
+    assert ds.read(tmp_path / "bare.h5").variance is None

@@ -111,6 +111,7 @@ def read(path: Path, dataset: str | None = None) -> ReciprocalVolume:
     return ReciprocalVolume(
         intensity=CountRatio(sums, counts),
         counts=counts,
+        variance=_variance(path, sums.shape),
         cell=grid.cell,
         origin=grid.origin,
         steps=grid.steps,
@@ -118,6 +119,19 @@ def read(path: Path, dataset: str | None = None) -> ReciprocalVolume:
         name=path.stem,
         provenance=provenance_of(path, sums.name, grid),
     )
+
+
+def _variance(path: Path, shape: tuple[int, ...]) -> HDF5Array | None:
+    """Variances of the ratios, in files of ours."""
+    if "variance" not in children(path):
+        return None
+    variance = HDF5Array(path, "variance")
+    if variance.shape != shape:
+        raise FileFormatError(
+            f"variance in {path} has shape {variance.shape}, but {_SUMS} has {shape}; the file "
+            "is damaged: write it again."
+        )
+    return variance
 
 
 def with_crystal_axes(
@@ -189,6 +203,7 @@ def write_meerkat(
     step_sizes: ArrayLike,
     *,
     counts: Any = None,
+    variance: Any = None,
     space_group_nr: int = 1,
     laue_class: str | None = None,
     overwrite: bool = False,
@@ -210,6 +225,8 @@ def write_meerkat(
     counts : array-like, shape (n_h, n_k, n_l), optional
         Number of observations. With it the two-array layout ("Yell 0.9") is written,
         whose sums are ``data`` times ``counts``.
+    variance : array-like, shape (n_h, n_k, n_l), optional
+        Variances of ``data``, with ``counts`` only; Meerkat itself has none.
     space_group_nr : int
         Number of the space group; 1 if unknown.
     laue_class : str, optional
@@ -226,6 +243,11 @@ def write_meerkat(
         cell = unit_cell(cell, "cell")
     shape = tuple(np.shape(data))
     limits, steps = (np.asarray(x, dtype=np.float64) for x in (lower_limits, step_sizes))
+    if variance is not None and (counts is None or tuple(np.shape(variance)) != shape):
+        raise ParameterError(
+            f"variance has shape {np.shape(variance)} for data of shape {shape}; it goes with "
+            "counts, and needs the shape of the data."
+        )
     if len(shape) != 3 or (counts is not None and tuple(np.shape(counts)) != shape):
         raise ParameterError(
             f"data has shape {shape} and counts {np.shape(counts)}; three axes (h, k, l) were "
@@ -250,6 +272,8 @@ def write_meerkat(
         else:
             _fill(h5, _SUMS, "f4", shape, lambda i: _sums(data[i], counts[i]))
             _fill(h5, _COUNTS, "i8", shape, lambda i: counts[i])
+        if variance is not None:
+            _fill(h5, "variance", "f4", shape, lambda i: variance[i])
         h5["format"] = "Yell 1.0" if counts is None else "Yell 0.9"
         h5["is_direct"] = False
         h5["space_group_nr"] = np.array([space_group_nr], dtype=np.float64)

@@ -63,7 +63,8 @@ def write_symmetrized(
     Notes
     -----
     The counts written are the sums of the volume's counts over each orbit; of a volume
-    without counts, how many equivalents were averaged.
+    without counts, how many equivalents were averaged. Variances are kept where the volume has
+    some; the scatter of a few equivalents is none to weight with.
     """
     path = Path(path).expanduser()
     steps = _diagonal_steps(volume)
@@ -92,6 +93,7 @@ def write_symmetrized(
             np.asarray(average.origin, dtype=float),
             steps,
             counts=average.counts,
+            variance=None if volume.variance is None else average.variance,
             space_group_nr=_space_group(done.report.laue_class),
             laue_class=done.report.laue_class,
             overwrite=overwrite,
