@@ -14,6 +14,7 @@ import pytest
 from sro_planes import HEXAGONAL, TRICLINIC, factorized, make_plane, sro_at
 
 from dsfunet_core import plots
+from dsfunet_core.factorization.result import SroCoefficients
 from dsfunet_core.errors import ParameterError
 from dsfunet_core.factorization.result import Factorization
 from dsfunet_core.frames import plane_frame
@@ -85,11 +86,18 @@ def test_a_plane_without_a_lattice_is_drawn_in_pixels():
 
 
 def test_every_figure_becomes_a_picture(result, fit):
+    certain = replace(
+        result,
+        form_factor_sigma=0.1 * result.form_factor,
+        coefficients=SroCoefficients(
+            np.array([[1, 0], [0, 1]]), np.array([0.1 + 0j, 0.05]), 1e-4 * np.eye(4)
+        ),
+    )
     reference = np.full(len(fit.alpha), 0.05)
     for figure in (
         plots.measured_figure(result),
         plots.factors_figure(result),
-        plots.uncertainty_figure(replace(result, form_factor_sigma=0.1 * result.form_factor)),
+        plots.uncertainty_figure(certain),
         figures.cell_figure(fit),
         figures.alpha_figure(fit),
         figures.alpha_figure(fit, reference=reference, label="elsewhere"),
