@@ -14,9 +14,8 @@ import pytest
 from sro_planes import HEXAGONAL, TRICLINIC, factorized, make_plane, sro_at
 
 from dsfunet_core import plots
-from dsfunet_core.factorization.result import SroCoefficients
 from dsfunet_core.errors import ParameterError
-from dsfunet_core.factorization.result import Factorization
+from dsfunet_core.factorization.result import Factorization, SroCoefficients
 from dsfunet_core.frames import plane_frame
 from dsfunet_core.plane import ReciprocalPlane
 from dsfunet_core.refine import figures, refine_sro
