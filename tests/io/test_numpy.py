@@ -241,3 +241,28 @@ def test_claimed_sizes_are_checked_before_anything_is_allocated(tmp_path: Path) 
     for name in ("huge.npy", "huge.npz"):
         with pytest.raises(FileFormatError, match="claims the shape"):
             read(tmp_path / name)
+
+
+def test_volumes_larger_than_memory_are_refused_unread(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    where = {"unit_cell": CELL, "lower_limits": (-1, -1, -1), "step_sizes": (1, 1, 1)}
+    path = save(tmp_path / "v.npz", intensity=np.ones((4, 5, 6)), **where)
+    volume = read(path)
+    monkeypatch.setattr("dsfunet_core.io.numpy.MAX_BYTES", 900)
+    with pytest.raises(FileFormatError, match="Save the volume in HDF5"):
+        read(path)
+    with pytest.raises(ParameterError, match=r"write \.nxs"):
+        write_npz(tmp_path / "again.npz", volume)
+    assert not (tmp_path / "again.npz").exists()
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_volume_without_a_measured_voxel_is_refused(tmp_path: Path, masked: bool) -> None:
+    where = {"unit_cell": CELL, "lower_limits": (-1, -1, -1), "step_sizes": (1, 1, 1)}
+    nothing = np.zeros((3, 3, 3), bool)
+    values = {"intensity": np.ones((3, 3, 3)), "valid": nothing}
+    if not masked:
+        values = {"intensity": np.full((3, 3, 3), np.nan)}
+    with pytest.raises(FileFormatError, match="none of the"):
+        read(save(tmp_path / "v.npz", **values, **where))

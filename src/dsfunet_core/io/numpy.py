@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from dsfunet_core.errors import FileFormatError
+from dsfunet_core.errors import FileFormatError, ParameterError
 from dsfunet_core.io.files import replacing
 from dsfunet_core.io.grid import unit_cell
 from dsfunet_core.io.json_exact import from_json, to_json
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["read", "recognises", "write_npz"]
 
-#: Largest array that is loaded [bytes].
-MAX_BYTES = 16 * 2**30
+#: What is loaded from one file, or written to one, at most [bytes].
+MAX_BYTES = 4 * 2**30
 
 _NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
 
@@ -107,8 +107,17 @@ def write_npz(
     Raises
     ------
     ParameterError
-        If the file exists and ``overwrite`` is False.
+        If the file exists and ``overwrite`` is False, or a volume is too large to be held
+        in memory.
     """
+    parts = (data.intensity, data.variance, data.counts)
+    total = sum(math.prod(p.shape) * p.dtype.itemsize for p in parts if p is not None)
+    if total > MAX_BYTES:
+        raise ParameterError(
+            f"{data.name!r} takes {total / 2**30:.1f} GiB in memory, and .npz files are read "
+            f"as a whole, {MAX_BYTES / 2**30:.0f} GiB at most: write .nxs, which is written and "
+            "read a slab at a time."
+        )
     arrays: dict[str, Any] = {
         "intensity": np.asarray(data.intensity),
         "name": np.array(data.name),
@@ -134,6 +143,9 @@ def _members(file: IO[bytes], path: Path) -> dict[str, NDArray[Any]]:
     try:
         with zipfile.ZipFile(file) as archive:
             arrays = {}
+            total = sum(entry.file_size for entry in archive.infolist())
+            if total > MAX_BYTES:
+                raise _too_large(str(path), total)
             for entry in archive.infolist():
                 if entry.filename.endswith(".npy"):
                     with archive.open(entry) as member:
@@ -166,17 +178,27 @@ def _load(file: IO[bytes], size: int, label: str) -> NDArray[Any]:
             "never read. Save plain numbers: np.save(file, array.astype(float))."
         )
     count = math.prod(shape)
-    if count * dtype.itemsize > min(size, MAX_BYTES):
+    if count * dtype.itemsize > size:
         raise FileFormatError(
             f"{label} claims the shape {shape} ({count * dtype.itemsize} bytes), but "
-            f"{min(size, MAX_BYTES)} bytes at most are there to be read; it is truncated or "
+            f"{size} bytes at most are there to be read; it is truncated or "
             "damaged: copy it again."
         )
+    if count * dtype.itemsize > MAX_BYTES:
+        raise _too_large(label, count * dtype.itemsize)
     raw = file.read(count * dtype.itemsize)
     if len(raw) < count * dtype.itemsize:
         raise FileFormatError(f"{label} ends before its array does; copy the file again.")
     array = np.frombuffer(bytearray(raw), dtype=dtype)
     return array.reshape(shape, order="F" if fortran else "C")
+
+
+def _too_large(label: str, size: int) -> FileFormatError:
+    return FileFormatError(
+        f"{label} takes {size / 2**30:.1f} GiB in memory, and NumPy files are read as a whole, "
+        f"{MAX_BYTES / 2**30:.0f} GiB at most. Save the volume in HDF5 (h5py), of which only "
+        "what is looked at is read; dataset, cell, axes and limits then say where it lies."
+    )
 
 
 def _assemble(
@@ -229,6 +251,14 @@ def _assemble(
             f"{path} holds a volume of shape {intensity.shape} without saying where its "
             "voxels are. Save it with np.savez(file, intensity=…, unit_cell=(a, b, c, α, β, "
             "γ), lower_limits=(h, k, l), step_sizes=(…)), or take one plane of it."
+        )
+    usable = np.isfinite(shared["intensity"])
+    if valid is not None:
+        usable &= valid.astype(bool)
+    if not usable.any():
+        raise FileFormatError(
+            f"none of the {intensity.shape} voxels in {path} was measured (all NaN or masked), "
+            "so there is nothing to work with. Was the right array taken?"
         )
     return ReciprocalVolume(mask=None if valid is None else ~valid.astype(bool), **shared)
 
