@@ -115,8 +115,8 @@ def write_npz(
     if total > MAX_BYTES:
         raise ParameterError(
             f"{data.name!r} takes {total / 2**30:.1f} GiB in memory, and .npz files are read "
-            f"as a whole, {MAX_BYTES / 2**30:.0f} GiB at most: write .nxs, which is written and "
-            "read a slab at a time."
+            f"as a whole, {MAX_BYTES / 2**30:.0f} GiB at most: write .nxs, which is written "
+            "and read a slab at a time."
         )
     arrays: dict[str, Any] = {
         "intensity": np.asarray(data.intensity),
