@@ -183,7 +183,7 @@ def _compared(alpha: float, sigma: float, known: float) -> list[str]:
 
 
 def _with_sigma(fit: SroRefinement, i: int) -> str:
-    from dsfunet_core.refine.result import with_uncertainty
+    from dsfunet_core.refine.alpha_table import with_uncertainty
 
     value = _minus(with_uncertainty(float(fit.alpha[i]), float(fit.sigma[i])))
     return f"{value} (at its bound)" if fit.at_bound[i] else value

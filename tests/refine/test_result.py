@@ -11,7 +11,7 @@ from sro_planes import HEXAGONAL, factorized, make_plane, sro_at
 
 from dsfunet_core.errors import FileFormatError, ParameterError
 from dsfunet_core.refine import SroRefinement, refine_sro
-from dsfunet_core.refine.result import with_uncertainty
+from dsfunet_core.refine.alpha_table import with_uncertainty
 from dsfunet_core.simulate.tris_amide import YELL_ALPHA
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dsfunet_core.errors import FileFormatError, ParameterError
+from dsfunet_core.refine.alpha_table import aligned, find_orbit, with_uncertainty, write_csv
 from dsfunet_core.refine.unit_cell_map import UnitCellMap
 from dsfunet_core.refine.yell import correlations
 from dsfunet_core.symmetry import Orbit
@@ -20,42 +20,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["SroRefinement", "with_uncertainty"]
+__all__ = ["SroRefinement"]
 
 #: Version of the layout that ``to_dict`` writes.
 _LAYOUT = 1
-
-
-def with_uncertainty(value: float, sigma: float) -> str:
-    """Write a value with its standard uncertainty in brackets, by the rule of 19.
-
-    Parameters
-    ----------
-    value, sigma : float
-        Value and standard uncertainty, in the same unit.
-
-    Returns
-    -------
-    str
-        The uncertainty to two digits up to 19 and to one above. Four decimals and no
-        bracket where the uncertainty is not known.
-
-    Examples
-    --------
-    >>> with_uncertainty(0.09842, 0.00124)
-    '0.0984(12)'
-    >>> with_uncertainty(-0.2516, 0.003)
-    '-0.252(3)'
-    """
-    if not np.isfinite(sigma) or sigma <= 0:
-        return f"{value:.4f}"
-    decimals = 1 - int(np.floor(np.log10(sigma)))
-    if round(sigma * 10**decimals) > 19:
-        decimals -= 1
-    if decimals <= 0:
-        unit = 10**-decimals
-        return f"{round(value / unit) * unit:d}({round(sigma / unit) * unit:d})"
-    return f"{value:.{decimals}f}({round(sigma * 10**decimals):d})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,9 +129,9 @@ class SroRefinement:
         """
         if not any(vector):
             return 1.0
-        for orbit, alpha in zip(self.orbits, self.alpha, strict=True):
-            if np.any(np.all(orbit.members == np.asarray(vector), axis=1)):
-                return float(alpha)
+        number = find_orbit(self.orbits, vector)
+        if number is not None:
+            return float(self.alpha[number])
         raise ParameterError(
             f"vector {tuple(vector)} was not refined; refined were the orbits of "
             f"{', '.join(orbit.label for orbit in self.orbits)}."
@@ -171,23 +139,14 @@ class SroRefinement:
 
     def table(self) -> str:
         """Aligned text: vectors, multiplicities, lengths [Å] and α with uncertainties."""
-        rows = [("v", "m", "|v| (Å)", "α"), ("(0,0,0)", "1", "0.000", "1 (fixed)")]
-        sigmas, fixed = self.sigma, np.asarray(self.fixed)
-        for i, orbit in enumerate(self.orbits):
-            length = "–" if np.isnan(orbit.length) else f"{orbit.length:.3f}"
-            alpha = with_uncertainty(self.alpha[i], sigmas[i])
-            if self.at_bound[i]:
-                alpha += " (at its bound)"
-            elif fixed[i]:
-                alpha += " (fixed)"
-            rows.append((orbit.label, str(orbit.multiplicity), length, alpha))
-        # A minus sign is aligned with the blank before a positive value.
-        rows = [(*row[:3], row[3] if row[3].startswith("-") else " " + row[3]) for row in rows]
-        widths = [max(len(row[k]) for row in rows) for k in range(3)]
-        lines = [
-            f"{v:<{widths[0]}}  {m:>{widths[1]}}  {length:>{widths[2]}}  {alpha}"
-            for v, m, length, alpha in rows
+        marks = np.where(
+            self.at_bound, " (at its bound)", np.where(np.asarray(self.fixed), " (fixed)", "")
+        )
+        values = [
+            with_uncertainty(alpha, sigma) + str(mark)
+            for alpha, sigma, mark in zip(self.alpha, self.sigma, marks, strict=True)
         ]
+        lines = aligned(zip(self.orbits, values, strict=True))
         return "\n".join([*lines, *self._footer()])
 
     def _footer(self) -> list[str]:
@@ -237,30 +196,13 @@ class SroRefinement:
         ParameterError
             If it exists and ``overwrite`` is False.
         """
-        from dsfunet_core.io.files import replacing
-
-        with (
-            replacing(path, overwrite=overwrite) as temporary,
-            temporary.open("w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(
-                ["u", "v", "w", "multiplicity", "length", "alpha", "sigma", "at_bound", "fixed"]
-            )
-            fixed = np.asarray(self.fixed)
-            rows = zip(self.orbits, self.alpha, self.sigma, self.at_bound, fixed, strict=True)
-            for orbit, alpha, sigma, bound, held in rows:
-                numbers = [repr(float(x)) for x in (orbit.length, alpha, sigma)]
-                writer.writerow(
-                    [
-                        *orbit.representative,
-                        orbit.multiplicity,
-                        *numbers,
-                        int(bound),
-                        int(held),
-                    ]
-                )
-        return Path(path).expanduser()
+        columns = {
+            "alpha": self.alpha,
+            "sigma": self.sigma,
+            "at_bound": self.at_bound,
+            "fixed": np.asarray(self.fixed, dtype=bool),
+        }
+        return write_csv(path, self.orbits, columns, overwrite=overwrite)
 
     def to_json(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Write everything as JSON, for :meth:`from_json`.

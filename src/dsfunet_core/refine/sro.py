@@ -12,6 +12,7 @@ import numpy as np
 from dsfunet_core.errors import GeometryError, ParameterError
 from dsfunet_core.factorization.result import Factorization
 from dsfunet_core.plane_symmetry import column_vectors
+from dsfunet_core.refine.alpha_table import find_orbit
 from dsfunet_core.refine.design import (
     bin_waves,
     check_separable,
@@ -157,9 +158,9 @@ class SroProblem:
         ParameterError
             If no orbit holds it.
         """
-        for i, orbit in enumerate(self.orbits):
-            if np.any(np.all(orbit.members == np.asarray(vector), axis=1)):
-                return i
+        number = find_orbit(self.orbits, vector)
+        if number is not None:
+            return number
         raise ParameterError(
             f"vector {tuple(vector)} is not among the orbits: "
             f"{', '.join(orbit.label for orbit in self.orbits)}."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dsfunet_core.errors import ParameterError
-from dsfunet_core.refine.result import with_uncertainty
+from dsfunet_core.refine.alpha_table import aligned, find_orbit, with_uncertainty, write_csv
 
 if TYPE_CHECKING:
     import os
@@ -103,9 +102,9 @@ class VolumeFactorization:
         return float(self.sigma[self._number(vector)]) if any(vector) else 0.0
 
     def _number(self, vector: tuple[int, int, int]) -> int:
-        for number, orbit in enumerate(self.orbits):
-            if np.any(np.all(orbit.members == np.asarray(vector), axis=1)):
-                return number
+        number = find_orbit(self.orbits, vector)
+        if number is not None:
+            return number
         raise ParameterError(
             f"vector {tuple(vector)} was not refined; refined were {len(self.orbits)} orbits "
             f"with |u|, |v|, |w| up to {self.order} in Laue class {self.laue_class}."
@@ -193,21 +192,12 @@ class VolumeFactorization:
             Number of vectors, the shortest first; all when left out.
         """
         by_length = np.argsort([orbit.length for orbit in self.orbits], kind="stable")
-        rows = [("v", "m", "|v| (Å)", "α"), ("(0,0,0)", "1", "0.000", "1 (fixed)")]
+        chosen = by_length[:limit]
         sigma = self.sigma
-        for i in by_length[:limit]:
-            orbit = self.orbits[i]
-            alpha = with_uncertainty(self.alpha[i], sigma[i])
-            length = f"{orbit.length:.3f}"
-            rows.append((orbit.label, str(orbit.multiplicity), length, alpha))
-        # A minus sign is aligned with the blank before a positive value.
-        rows = [(*row[:3], row[3] if row[3].startswith("-") else " " + row[3]) for row in rows]
-        widths = [max(len(row[k]) for row in rows) for k in range(3)]
-        lines = [
-            f"{v:<{widths[0]}}  {m:>{widths[1]}}  {length:>{widths[2]}}  {alpha}"
-            for v, m, length, alpha in rows
-        ]
-        left = len(self.orbits) - (len(rows) - 2)
+        lines = aligned(
+            (self.orbits[i], with_uncertainty(self.alpha[i], sigma[i])) for i in chosen
+        )
+        left = len(self.orbits) - len(chosen)
         if left:
             lines.append(f"… and {left} longer vectors")
         lines.append(
@@ -236,15 +226,5 @@ class VolumeFactorization:
         ParameterError
             If it exists and ``overwrite`` is False.
         """
-        from dsfunet_core.io.files import replacing
-
-        with (
-            replacing(path, overwrite=overwrite) as temporary,
-            temporary.open("w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["u", "v", "w", "multiplicity", "length", "alpha", "sigma"])
-            for orbit, alpha, sigma in zip(self.orbits, self.alpha, self.sigma, strict=True):
-                numbers = [repr(float(x)) for x in (orbit.length, alpha, sigma)]
-                writer.writerow([*orbit.representative, orbit.multiplicity, *numbers])
-        return Path(path).expanduser()
+        columns = {"alpha": self.alpha, "sigma": self.sigma}
+        return write_csv(path, self.orbits, columns, overwrite=overwrite)

@@ -203,7 +203,7 @@ def _verdict(applicability: Applicability) -> list[str]:
         lines.append(f"<b>✗ {check.what}: {_html(check.shown)}.</b> {_html(check.sentence)}")
     passed = [check.what for check in applicability.checks if check.passed]
     if passed:
-        lines.append(f"✓ {', '.join(passed)}.")
+        lines.append(f"Passed: {', '.join(passed)}.")
     return lines
 
 

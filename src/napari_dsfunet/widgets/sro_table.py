@@ -8,7 +8,7 @@ import numpy as np
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QHeaderView, QTableWidget, QTableWidgetItem
 
-from dsfunet_core.refine.result import with_uncertainty
+from dsfunet_core.refine.alpha_table import with_uncertainty
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
