@@ -386,11 +386,7 @@ def _figures(
     pairs = {
         "sro": (sro, planes.sro[i], None),
         "form_factor": (form_factor, planes.form_factor[i], None),
-        "form_factor_measured": (
-            form_factor,
-            planes.form_factor[i],
-            planes.valid[i],
-        ),
+        "form_factor_measured": (form_factor, planes.form_factor[i], planes.valid[i]),
     }
     result = {}
     for name, (estimate, truth, where) in pairs.items():
