@@ -31,6 +31,8 @@ def test_order_and_form_factor_of_a_triclinic_crystal_come_back(clean, clean_res
     missing = np.isnan(clean.volume.intensity)
     assert missing.mean() == pytest.approx(0.3, abs=0.01)
     assert rms(errors(clean, clean_result)) < 5e-4
+    # Without noise σ is that of the model's own errors, which reach over many voxels.
+    assert 0.05 < rms(errors(clean, clean_result) / clean_result.sigma) < 2
     off = clean_result.form_factor - clean.form_factor
     assert rms(off[~missing]) < 0.01 * rms(clean.form_factor)
     np.testing.assert_allclose(clean_result.sro_volume(), clean.sro, atol=0.02)
@@ -57,8 +59,8 @@ def test_a_volume_of_128_cubed_with_order_over_five_cells(counts):
     found = errors(made, result)
     assert len(found) == 665
     assert rms(found) < 0.002
-    if counts:
-        assert 0.7 < rms(found / result.sigma) < 1.4
+    low, high = (0.7, 1.4) if counts else (0.01, 2.0)
+    assert low < rms(found / result.sigma) < high
 
 
 def test_five_counts_a_voxel_are_enough_and_the_errors_are_honest(noisy, noisy_result):

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Solution", "choose_support", "order_covariance", "refine", "shell_prior"]
 
+#: Correlation of neighbouring residuals that chance does not explain, and the most believed.
+INDEPENDENT, MOST_ALIKE = 0.05, 0.95
+
 #: Support radii tried, in units of the cube root of the cell's volume.
 CANDIDATES = (0.35, 0.6, 0.85, 1.15, 1.5, 2.0)
 #: Where the search starts.
@@ -332,7 +335,38 @@ def order_covariance(solution: Solution) -> NDArray[np.float64]:
     from scipy.linalg import solve_triangular
 
     inverse = solve_triangular(factor, np.eye(len(factor)), lower=True)
-    return np.asarray(inverse.T @ inverse)
+    return np.asarray(inverse.T @ inverse) * correlated(solution)
+
+
+def correlated(solution: Solution) -> float:
+    """Voxels for one independent residual.
+
+    Parameters
+    ----------
+    solution : Solution
+        From :func:`refine`.
+
+    Returns
+    -------
+    float
+        Π (1 + ρ)/(1 − ρ) over the three axes, with the correlation ρ of the weighted residuals
+        of neighbours, as for noise that forgets by ρ a step. 1 where only noise is left;
+        without noise the model's own smooth errors are left, which are alike over many voxels.
+    """
+    problem, fields = solution.problem, solution.fields
+    weights = solution.weights.values
+    z = np.sqrt(weights) * (problem.intensity - fields.model)
+    z = np.where(weights > 0, z, 0)
+    number = 1.0
+    for axis in range(3):
+        ahead, behind = np.moveaxis(z, axis, 0)[1:], np.moveaxis(z, axis, 0)[:-1]
+        both = (ahead != 0) & (behind != 0)
+        square = float((ahead[both] ** 2 + behind[both] ** 2).sum(dtype=np.float64)) / 2
+        rho = float((ahead * behind).sum(dtype=np.float64)) / square if square > 0 else 0.0
+        if rho > INDEPENDENT:
+            rho = min(rho, MOST_ALIKE)
+            number *= (1 + rho) / (1 - rho)
+    return number
 
 
 def _cholesky(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
