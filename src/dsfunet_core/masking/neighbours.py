@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numba
 import numpy as np
+
+from dsfunet_core.compiled import compiled, median_of_first
 
 __all__ = ["neighbour_medians"]
 
-_compiled: Any = numba.njit(cache=True, nogil=True, error_model="numpy")
 
-
-@_compiled
-def _middle(values, n):  # type: ignore[no-untyped-def]
-    """Median of the first n values, which are sorted on the way."""
-    for i in range(1, n):
-        x = values[i]
-        j = i - 1
-        while j >= 0 and values[j] > x:
-            values[j + 1] = values[j]
-            j -= 1
-        values[j + 1] = x
-    half = n // 2
-    return values[half] if n % 2 else 0.5 * (values[half - 1] + values[half])
-
-
-@_compiled
+@compiled
 def neighbour_medians(values, stride):  # type: ignore[no-untyped-def]
     """Median and spread of the neighbours of every voxel, itself left out.
 
@@ -69,9 +52,9 @@ def neighbour_medians(values, stride):  # type: ignore[no-untyped-def]
                 count[i, j, k] = n
                 if n == 0:
                     continue
-                middle = _middle(around, n)
+                middle = median_of_first(around, n)
                 median[i, j, k] = middle
                 for m in range(n):
                     around[m] = abs(around[m] - middle)
-                spread[i, j, k] = 1.4826 * _middle(around, n)
+                spread[i, j, k] = 1.4826 * median_of_first(around, n)
     return median, spread, count

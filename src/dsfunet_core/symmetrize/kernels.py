@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
-import numba
 import numpy as np
+
+from dsfunet_core.compiled import compiled, median_of_first
 
 __all__ = ["average_orbits", "interpolate_images", "merge_images"]
 
@@ -15,24 +15,8 @@ __all__ = ["average_orbits", "interpolate_images", "merge_images"]
 #: data before and after.
 N_SUMS = 8
 
-_compiled: Any = numba.njit(cache=True, nogil=True, error_model="numpy")
 
-
-@_compiled
-def _median(values, n):  # type: ignore[no-untyped-def]
-    """Median of the first n values, which are sorted on the way."""
-    for i in range(1, n):
-        x = values[i]
-        j = i - 1
-        while j >= 0 and values[j] > x:
-            values[j + 1] = values[j]
-            j -= 1
-        values[j + 1] = x
-    half = n // 2
-    return values[half] if n % 2 else 0.5 * (values[half - 1] + values[half])
-
-
-@_compiled
+@compiled
 def _merge(x, c, v, n, counted, known, cut_off, work, result, sums):  # type: ignore[no-untyped-def]
     """Mean, counts and variance of n equivalents into ``result``; adds to ``sums``.
 
@@ -42,10 +26,10 @@ def _merge(x, c, v, n, counted, known, cut_off, work, result, sums):  # type: ig
     if cut_off > 0 and n >= 3 and (known or n >= 4):
         for i in range(n):
             work[i] = x[i]
-        middle = _median(work, n)
+        middle = median_of_first(work, n)
         for i in range(n):
             work[i] = abs(x[i] - middle)
-        scale = 1.4826 * _median(work, n)
+        scale = 1.4826 * median_of_first(work, n)
         kept = 0
         for i in range(n):
             allowed = scale
@@ -95,7 +79,7 @@ def _merge(x, c, v, n, counted, known, cut_off, work, result, sums):  # type: ig
     sums[5] += seen - n
 
 
-@_compiled
+@compiled
 def average_orbits(  # type: ignore[no-untyped-def]
     box, first, last, low, shape, starts, table, matrices, shifts,
     value, counts, variance, counted, known, cut_off,
@@ -180,7 +164,7 @@ def average_orbits(  # type: ignore[no-untyped-def]
     return sums
 
 
-@_compiled
+@compiled
 def interpolate_images(  # type: ignore[no-untyped-def]
     corner, size, matrix, shift, low, value, counts, variance, counted, known,
     least, out_value, out_counts, out_variance,
@@ -245,7 +229,7 @@ def interpolate_images(  # type: ignore[no-untyped-def]
                 at += 1
 
 
-@_compiled
+@compiled
 def merge_images(  # type: ignore[no-untyped-def]
     first, last, corner, size, matrices, shifts, values, counts, variances,
     counted, known, cut_off, out_value, out_counts, out_variance,
