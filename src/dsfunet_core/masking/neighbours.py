@@ -10,7 +10,7 @@ __all__ = ["neighbour_medians"]
 
 
 @compiled
-def neighbour_medians(values, stride):  # type: ignore[no-untyped-def]
+def neighbour_medians(values, stride, across):  # type: ignore[no-untyped-def]
     """Median and spread of the neighbours of every voxel, itself left out.
 
     Parameters
@@ -19,6 +19,8 @@ def neighbour_medians(values, stride):  # type: ignore[no-untyped-def]
         Intensities, NaN where there is none.
     stride : int
         The 26 neighbours are so many voxels away along each axis, or not at all.
+    across : int
+        Only the 8 in the section across this axis; all of them for −1.
 
     Returns
     -------
@@ -37,13 +39,15 @@ def neighbour_medians(values, stride):  # type: ignore[no-untyped-def]
             for k in range(n2):
                 n = 0
                 for a in range(i - stride, i + stride + 1, stride):
-                    if a < 0 or a >= n0:
+                    if a < 0 or a >= n0 or (across == 0 and a != i):
                         continue
                     for b in range(j - stride, j + stride + 1, stride):
-                        if b < 0 or b >= n1:
+                        if b < 0 or b >= n1 or (across == 1 and b != j):
                             continue
                         for c in range(k - stride, k + stride + 1, stride):
                             if c < 0 or c >= n2 or (a == i and b == j and c == k):
+                                continue
+                            if across == 2 and c != k:
                                 continue
                             x = values[a, b, c]
                             if np.isfinite(x):

@@ -222,21 +222,13 @@ def _outliers(
             valid = np.isfinite(values)
             if not valid.any():
                 continue
-            expected, spread, neighbours = neighbour_medians(values, stride)
-            model, around = noise, None
-            if slab.variance is not None:
-                known = np.ascontiguousarray(slab.variance[outer])
-                model = NoiseModel(noise.constant, noise.gain, known)
-                around = neighbour_medians(np.where(valid, known, np.nan), stride)[0]
-            high = stands_out(
-                values,
-                valid & (neighbours >= NEIGHBOURS),
-                expected,
-                spread,
-                model,
-                threshold,
-                around,
-            )
+            known = None if slab.variance is None else slab.variance[outer]
+            high = _stands_out(values, known, noise, threshold, stride, -1)
+            # A layer of diffuse scattering stands out of what lies on both sides of it, but
+            # not of itself.
+            for across in range(3):
+                if high.any():
+                    high &= _stands_out(values, known, noise, threshold, stride, across)
             first = outer[1].start + inner[1].start, outer[2].start + inner[2].start
             picked = chosen(high)[inner]
             rows, columns = picked.shape[1:]
@@ -244,6 +236,30 @@ def _outliers(
         return out
 
     return judge
+
+
+def _stands_out(
+    values: NDArray[np.float64],
+    known: NDArray[np.float64] | None,
+    noise: NoiseModel,
+    threshold: float,
+    stride: int,
+    across: int,
+) -> NDArray[np.bool_]:
+    """Voxels far above their neighbours, in all directions or in the section across an axis.
+
+    Where a section holds too few neighbours, it does not object.
+    """
+    valid = np.isfinite(values)
+    expected, spread, neighbours = neighbour_medians(values, stride, across)
+    around = None
+    if known is not None:
+        known = np.ascontiguousarray(known)
+        noise = NoiseModel(noise.constant, noise.gain, known)
+        around = neighbour_medians(np.where(valid, known, np.nan), stride, across)[0]
+    judged = valid & (neighbours >= NEIGHBOURS)
+    high = stands_out(values, judged, expected, spread, noise, threshold, around)
+    return high if across < 0 else high | (valid & ~judged)
 
 
 def _least_section(high: NDArray[np.bool_]) -> NDArray[np.int64]:

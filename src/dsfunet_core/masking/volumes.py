@@ -83,8 +83,9 @@ def mask_volume(
         Layer ``"stray peaks"``: what stands out of voxels five away by so many standard
         deviations (6 if True) and is three voxels or more across in every section.
     hot_pixels : bool or float
-        Layer ``"hot pixels"``: what stands out of its 26 neighbours by so many standard
-        deviations (6 if True), two touching voxels at most in a section along two axes.
+        Layer ``"hot pixels"``: what stands out of its 26 neighbours, and of the 8 in each
+        section along two axes, by so many standard deviations (6 if True), two touching
+        voxels at most in one such section.
         The trace of a hot pixel of the detector is long, but as thin.
     rings : "auto" or sequence of Ring or of (q, half-width), optional
         Shells of |Q| [Å⁻¹], layer ``"powder rings"``; looked for with ``"auto"``.
