@@ -115,5 +115,5 @@ def test_what_was_fixed_is_written_and_read(rng, tmp_path):
 
 
 def test_a_vector_that_is_not_there_is_named(rng):
-    with pytest.raises(ParameterError, match="not among the orbits"):
+    with pytest.raises(ParameterError, match="was not refined"):
         problem_of(rng).refine(fixed={(4, 0, 0): 0.1})

@@ -77,13 +77,7 @@ def allowed_points(
 
 
 def bragg_positions(
-    plane: ReciprocalPlane,
-    reach: float,
-    *,
-    centring: str = "P",
-    space_group: str | None = None,
-    satellites: Sequence[Any] = (),
-    satellite_order: int = 1,
+    plane: ReciprocalPlane, reach: float, **lattice: Any
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Allowed positions in the box around a plane that is ``reach`` wider than it.
 
@@ -93,12 +87,12 @@ def bragg_positions(
         With geometry.
     reach : float
         How far beyond the edges, and off the plane [Å⁻¹].
-    centring, space_group : str
+    centring, space_group : str, optional
         As in :func:`allowed_points`. Satellites surround allowed main reflections.
-    satellites : sequence of array_like, shape (3,)
+    satellites : sequence of array_like, shape (3,), optional
         Modulation vectors q [r.l.u.]: satellites at G ± m·q.
-    satellite_order : int
-        Largest m.
+    satellite_order : int, optional
+        Largest m; 1 when left out.
 
     Returns
     -------
@@ -115,15 +109,7 @@ def bragg_positions(
     cell, _, _ = plane.geometry()
     rows, columns = plane.shape
     corners = plane.hkl([0, 0, rows - 1, rows - 1], [0, columns - 1, 0, columns - 1])
-    return positions_between(
-        corners,
-        cell,
-        reach,
-        centring=centring,
-        space_group=space_group,
-        satellites=satellites,
-        satellite_order=satellite_order,
-    )
+    return positions_between(corners, cell, reach, **lattice)
 
 
 def positions_between(
@@ -147,19 +133,7 @@ def positions_between(
     reach : float
         How far the box reaches beyond them [Å⁻¹].
     centring, space_group, satellites, satellite_order
-        As in :func:`bragg_positions`.
-
-    Returns
-    -------
-    hkl : ndarray, shape (n, 3)
-        Positions [r.l.u.], main reflections first.
-    order : ndarray of int, shape (n,)
-        0 for main reflections, m for satellites.
-
-    Raises
-    ------
-    ParameterError
-        If a modulation vector has not three components, or the order is below 1.
+        As in :func:`bragg_positions`, which says what is returned and raised, too.
     """
     # h changes by |a|/2π per Å⁻¹ at most, and so on.
     margin = reach * np.array([cell.a, cell.b, cell.c]) / (2 * np.pi)

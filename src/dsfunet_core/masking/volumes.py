@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -159,15 +160,9 @@ def mask_volume(
                 None if mask is None else lambda part: np.asarray(mask[part], dtype=bool),
                 {**volume.provenance, "processing": processing},
             )
-    done = read_nexus(_path(path))
+    done = read_nexus(Path(path).expanduser())
     assert isinstance(done, ReciprocalVolume)
     return done
-
-
-def _path(path: str | os.PathLike[str]) -> Any:
-    from pathlib import Path
-
-    return Path(path).expanduser()
 
 
 def _write(
@@ -208,7 +203,7 @@ def _steps(
         check_positive(unseen=unseen)
         judge = volume_layers.unseen(source, unseen)
         record = {"step": "mask_unseen", "observations": float(unseen)}
-        steps.append(_Step(record, lambda _, judge=judge: ({"unseen": judge}, source.slabs())))  # type: ignore[misc]
+        steps.append(_known(source, record, {"unseen": judge}))
     if gaps is not False:
         values = (-1.0, -2.0) if gaps is True else tuple(float(v) for v in gaps)
         steps.append(_gaps(source, values, callback))
@@ -216,7 +211,7 @@ def _steps(
         check_positive(beam_stop=beam_stop)
         disc = volume_layers.shells(source, [Ring(0.0, float(beam_stop))])
         record = {"step": "mask_beam_stop", "radius": float(beam_stop)}
-        steps.append(_Step(record, lambda _, disc=disc: ({"beam stop": disc}, source.slabs())))  # type: ignore[misc]
+        steps.append(_known(source, record, {"beam stop": disc}))
     if bragg is not None:
         steps.append(_bragg(source, bragg, lattice))
     for name, given, finder in (
@@ -230,6 +225,13 @@ def _steps(
     if rings is not None:
         steps.append(_rings(source, rings))
     return steps
+
+
+def _known(
+    source: MaskedVolume, record: dict[str, Any], judges: dict[str, volume_layers.Judge]
+) -> _Step:
+    """Step whose layers need no look at what the others have left."""
+    return _Step(record, lambda _: (judges, source.slabs()))
 
 
 def _gaps(source: MaskedVolume, values: tuple[float, ...], callback: Callback | None) -> _Step:
@@ -263,7 +265,7 @@ def _bragg(source: MaskedVolume, size: Any, lattice: dict[str, Any]) -> _Step:
     }
     if not lattice["satellites"]:
         del record["satellite_order"]
-    return _Step(record, lambda _: (judges, source.slabs()))
+    return _known(source, record, judges)
 
 
 def _outliers(

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dsfunet_core.errors import ParameterError
+
 if TYPE_CHECKING:
     import os
 
+    from numpy.typing import NDArray
+
     from dsfunet_core.symmetry import Orbit
 
-__all__ = ["aligned", "find_orbit", "with_uncertainty", "write_csv"]
+__all__ = ["AlphaByOrbit", "aligned", "find_orbit", "with_uncertainty"]
+
+#: Orbits that an error message names.
+_NAMED = 12
 
 
 def with_uncertainty(value: float, sigma: float) -> str:
@@ -49,7 +56,7 @@ def with_uncertainty(value: float, sigma: float) -> str:
     return f"{value:.{decimals}f}({round(sigma * 10**decimals):d})"
 
 
-def find_orbit(orbits: Sequence[Orbit], vector: tuple[int, int, int]) -> int | None:
+def find_orbit(orbits: Sequence[Orbit], vector: tuple[int, int, int]) -> int:
     """Which orbit a vector belongs to.
 
     Parameters
@@ -61,13 +68,22 @@ def find_orbit(orbits: Sequence[Orbit], vector: tuple[int, int, int]) -> int | N
 
     Returns
     -------
-    int or None
-        Its number; None where none holds it.
+    int
+        Its number.
+
+    Raises
+    ------
+    ParameterError
+        If none holds it.
     """
     for number, orbit in enumerate(orbits):
         if np.any(np.all(orbit.members == np.asarray(vector), axis=1)):
             return number
-    return None
+    some = ", ".join(orbit.label for orbit in orbits[:_NAMED])
+    more = f" and {len(orbits) - _NAMED} more" if len(orbits) > _NAMED else ""
+    raise ParameterError(
+        f"vector {tuple(vector)} was not refined; refined were the orbits of {some}{more}."
+    )
 
 
 def aligned(parameters: Iterable[tuple[Orbit, str]]) -> list[str]:
@@ -95,48 +111,85 @@ def aligned(parameters: Iterable[tuple[Orbit, str]]) -> list[str]:
     ]
 
 
-def write_csv(
-    path: str | os.PathLike[str],
-    orbits: Sequence[Orbit],
-    columns: Mapping[str, Iterable[Any]],
-    *,
-    overwrite: bool,
-) -> Path:
-    """Write u, v, w, multiplicity, length [Å] and what else there is, one line an orbit.
+class AlphaByOrbit:
+    """What every set of refined Warren–Cowley parameters can do, one α an orbit."""
 
-    Parameters
-    ----------
-    path : path-like
-        File to write.
-    orbits : sequence of Orbit
-        Lines.
-    columns : mapping of str to iterable
-        Heading → values; numbers are written in full.
-    overwrite : bool
-        Whether a file that is there may be replaced.
+    if TYPE_CHECKING:
 
-    Returns
-    -------
-    Path
-        The file.
+        @property
+        def orbits(self) -> Sequence[Orbit]:
+            """Symmetry-equivalent vectors that share a parameter."""
 
-    Raises
-    ------
-    ParameterError
-        If it exists and ``overwrite`` is False.
-    """
-    from dsfunet_core.io.files import replacing
+        @property
+        def alpha(self) -> NDArray[np.float64]:
+            """α_v, shape (n,)."""
 
-    with (
-        replacing(path, overwrite=overwrite) as temporary,
-        temporary.open("w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["u", "v", "w", "multiplicity", "length", *columns])
-        for orbit, *values in zip(orbits, *columns.values(), strict=True):
-            start = [*orbit.representative, orbit.multiplicity, repr(float(orbit.length))]
-            writer.writerow([*start, *(_exact(value) for value in values)])
-    return Path(path).expanduser()
+        @property
+        def covariance(self) -> NDArray[np.float64]:
+            """Covariance of ``alpha``, shape (n, n)."""
+
+    @property
+    def sigma(self) -> NDArray[np.float64]:
+        """Standard uncertainties of ``alpha``, shape (n,), from the covariance as it is."""
+        return np.sqrt(np.diag(self.covariance))
+
+    def __getitem__(self, vector: tuple[int, int, int]) -> float:
+        """Give α of a vector, whichever member of its orbit; 1 for (0, 0, 0).
+
+        Parameters
+        ----------
+        vector : tuple of int
+            (u, v, w).
+
+        Raises
+        ------
+        ParameterError
+            If it was not refined.
+        """
+        return float(self.alpha[find_orbit(self.orbits, vector)]) if any(vector) else 1.0
+
+    def sigma_of(self, vector: tuple[int, int, int]) -> float:
+        """Give σ(α) as ``self[vector]`` gives α; 0 for (0, 0, 0)."""
+        return float(self.sigma[find_orbit(self.orbits, vector)]) if any(vector) else 0.0
+
+    def to_csv(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Write the parameters as a table of comma-separated values.
+
+        Parameters
+        ----------
+        path : path-like
+            File to write: u, v, w, multiplicity, length [Å], α, σ, and for a plane whether
+            at a bound and whether fixed; numbers in full.
+        overwrite : bool
+            Whether a file that is there may be replaced.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        ParameterError
+            If it exists and ``overwrite`` is False.
+        """
+        from dsfunet_core.io.files import replacing
+
+        columns = self._columns()
+        with (
+            replacing(path, overwrite=overwrite) as temporary,
+            temporary.open("w", newline="", encoding="utf-8") as file,
+        ):
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["u", "v", "w", "multiplicity", "length", *columns])
+            for orbit, *values in zip(self.orbits, *columns.values(), strict=True):
+                start = [*orbit.representative, orbit.multiplicity, repr(float(orbit.length))]
+                writer.writerow([*start, *(_exact(value) for value in values)])
+        return Path(path).expanduser()
+
+    def _columns(self) -> dict[str, Iterable[Any]]:
+        """Columns of :meth:`to_csv`, heading → one value an orbit."""
+        return {"alpha": self.alpha, "sigma": self.sigma}
 
 
 def _exact(value: Any) -> str:

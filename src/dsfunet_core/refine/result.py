@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dsfunet_core.errors import FileFormatError, ParameterError
-from dsfunet_core.refine.alpha_table import aligned, find_orbit, with_uncertainty, write_csv
+from dsfunet_core.errors import FileFormatError
+from dsfunet_core.refine.alpha_table import AlphaByOrbit, aligned, with_uncertainty
 from dsfunet_core.refine.unit_cell_map import UnitCellMap
 from dsfunet_core.refine.yell import correlations
 from dsfunet_core.symmetry import Orbit
@@ -27,7 +27,7 @@ _LAYOUT = 1
 
 
 @dataclass(frozen=True, eq=False)
-class SroRefinement:
+class SroRefinement(AlphaByOrbit):
     """Warren–Cowley parameters α_v of eq. (3), refined with α_000 = 1.
 
     Parameters
@@ -88,11 +88,6 @@ class SroRefinement:
             object.__setattr__(self, "fixed", np.zeros(len(self.alpha), bool))
 
     @property
-    def sigma(self) -> NDArray[np.float64]:
-        """Standard uncertainties of ``alpha``, shape (n,), from the covariance as it is."""
-        return np.sqrt(np.diag(self.covariance))
-
-    @property
     def correlation(self) -> NDArray[np.float64]:
         """Correlation matrix of ``alpha``, shape (n, n); zero beside parameters at a bound."""
         sigma = np.where(self.sigma > 0, self.sigma, 1.0)
@@ -113,29 +108,6 @@ class SroRefinement:
     def difference(self) -> UnitCellMap:
         """Observed minus calculated, NaN in empty bins."""
         return replace(self.observed, values=self.observed.values - self.calculated.values)
-
-    def __getitem__(self, vector: tuple[int, int, int]) -> float:
-        """Give α of a vector, whichever member of its orbit.
-
-        Parameters
-        ----------
-        vector : tuple of int
-            (u, v, w).
-
-        Raises
-        ------
-        ParameterError
-            If it was not refined.
-        """
-        if not any(vector):
-            return 1.0
-        number = find_orbit(self.orbits, vector)
-        if number is not None:
-            return float(self.alpha[number])
-        raise ParameterError(
-            f"vector {tuple(vector)} was not refined; refined were the orbits of "
-            f"{', '.join(orbit.label for orbit in self.orbits)}."
-        )
 
     def table(self) -> str:
         """Aligned text: vectors, multiplicities, lengths [Å] and α with uncertainties."""
@@ -175,34 +147,9 @@ class SroRefinement:
             )
         return lines
 
-    def to_csv(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-        """Write the parameters as a table of comma-separated values.
-
-        Parameters
-        ----------
-        path : path-like
-            File to write: u, v, w, multiplicity, length [Å], α, σ, whether at a bound, whether
-            fixed.
-        overwrite : bool
-            Whether a file that is there may be replaced.
-
-        Returns
-        -------
-        Path
-            The file.
-
-        Raises
-        ------
-        ParameterError
-            If it exists and ``overwrite`` is False.
-        """
-        columns = {
-            "alpha": self.alpha,
-            "sigma": self.sigma,
-            "at_bound": self.at_bound,
-            "fixed": np.asarray(self.fixed, dtype=bool),
-        }
-        return write_csv(path, self.orbits, columns, overwrite=overwrite)
+    def _columns(self) -> dict[str, Any]:
+        flags = {"at_bound": self.at_bound, "fixed": np.asarray(self.fixed, dtype=bool)}
+        return {**super()._columns(), **flags}
 
     def to_json(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Write everything as JSON, for :meth:`from_json`.

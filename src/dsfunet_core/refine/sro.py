@@ -158,13 +158,7 @@ class SroProblem:
         ParameterError
             If no orbit holds it.
         """
-        number = find_orbit(self.orbits, vector)
-        if number is not None:
-            return number
-        raise ParameterError(
-            f"vector {tuple(vector)} is not among the orbits: "
-            f"{', '.join(orbit.label for orbit in self.orbits)}."
-        )
+        return find_orbit(self.orbits, vector)
 
     def calculated(self, alpha: NDArray[np.float64], scale: float = 1.0) -> NDArray[np.float64]:
         """k·Σ α_v cos(Q·v) in the bins of the observed map.

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dsfunet_core.errors import ParameterError
-from dsfunet_core.refine.alpha_table import aligned, find_orbit, with_uncertainty, write_csv
+from dsfunet_core.refine.alpha_table import AlphaByOrbit, aligned, with_uncertainty
 
 if TYPE_CHECKING:
-    import os
-
     from numpy.typing import ArrayLike, NDArray
 
     from dsfunet_core.plane import ReciprocalVolume
@@ -23,7 +19,7 @@ __all__ = ["VolumeFactorization"]
 
 
 @dataclass(frozen=True, eq=False)
-class VolumeFactorization:
+class VolumeFactorization(AlphaByOrbit):
     """I(Q) = F(Q)·S(Q) of a volume.
 
     Parameters
@@ -60,55 +56,9 @@ class VolumeFactorization:
         return np.array([orbit.representative for orbit in self.orbits], dtype=np.int64)
 
     @property
-    def sigma(self) -> NDArray[np.float64]:
-        """Standard uncertainties of ``alpha``, shape (n,)."""
-        return np.sqrt(np.diag(self.covariance))
-
-    @property
     def order(self) -> int:
         """Largest component of a vector."""
         return max(int(np.abs(orbit.members).max()) for orbit in self.orbits)
-
-    def __getitem__(self, vector: tuple[int, int, int]) -> float:
-        """Give α of a vector, whichever member of its orbit.
-
-        Parameters
-        ----------
-        vector : tuple of int
-            (u, v, w).
-
-        Raises
-        ------
-        ParameterError
-            If it was not refined.
-        """
-        if not any(vector):
-            return 1.0
-        return float(self.alpha[self._number(vector)])
-
-    def sigma_of(self, vector: tuple[int, int, int]) -> float:
-        """Give σ(α) of a vector; 0 for (0, 0, 0).
-
-        Parameters
-        ----------
-        vector : tuple of int
-            (u, v, w).
-
-        Raises
-        ------
-        ParameterError
-            If it was not refined.
-        """
-        return float(self.sigma[self._number(vector)]) if any(vector) else 0.0
-
-    def _number(self, vector: tuple[int, int, int]) -> int:
-        number = find_orbit(self.orbits, vector)
-        if number is not None:
-            return number
-        raise ParameterError(
-            f"vector {tuple(vector)} was not refined; refined were {len(self.orbits)} orbits "
-            f"with |u|, |v|, |w| up to {self.order} in Laue class {self.laue_class}."
-        )
 
     def alpha_box(self) -> NDArray[np.float64]:
         """α of every vector, shape (2·order + 1,) * 3, α_000 = 1 in the middle.
@@ -205,26 +155,3 @@ class VolumeFactorization:
             f"{self.choices['coverage']:.0%} of the voxels measured"
         )
         return "\n".join(lines)
-
-    def to_csv(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-        """Write the parameters as a table of comma-separated values.
-
-        Parameters
-        ----------
-        path : path-like
-            File to write: u, v, w, multiplicity, length [Å], α, σ.
-        overwrite : bool
-            Whether a file that is there may be replaced.
-
-        Returns
-        -------
-        Path
-            The file.
-
-        Raises
-        ------
-        ParameterError
-            If it exists and ``overwrite`` is False.
-        """
-        columns = {"alpha": self.alpha, "sigma": self.sigma}
-        return write_csv(path, self.orbits, columns, overwrite=overwrite)
