@@ -27,6 +27,9 @@ from benchmarks import (
     volume,
 )
 
+#: Figures of single planes that took long to measure; they are kept with the project.
+RECORDS = Path(__file__).parent / "records"
+
 
 def main() -> None:
     """Run what was asked for and keep the figures as JSON."""
@@ -47,6 +50,9 @@ def main() -> None:
         "not; error-maps: errors of both maps over their σ",
     )
     parser.add_argument("--planes", type=int, default=200, help="validation planes (200)")
+    parser.add_argument(
+        "--first", type=int, default=0, help="first validation plane, to share them out (0)"
+    )
     parser.add_argument("--seeds", type=int, default=50, help="noise realisations (50)")
     parser.add_argument(
         "--counts", type=float, nargs="*", default=[0.0, 5.0], help="noise levels (0 5)"
@@ -60,7 +66,8 @@ def main() -> None:
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="keep figures plane by plane, and go on from those that are there",
+        help="keep figures plane by plane, and go on from those that are there (those of "
+        "validation in benchmarks/records)",
     )
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
     arguments = parser.parse_args()
@@ -81,7 +88,8 @@ def main() -> None:
                     console,
                     arguments.method,
                     blind=arguments.blind,
-                    folder=arguments.output if arguments.resume else None,
+                    first=arguments.first,
+                    folder=RECORDS if arguments.resume else None,
                 )
                 for c in arguments.counts
             }

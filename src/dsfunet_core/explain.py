@@ -151,8 +151,8 @@ def _filling(choices: dict[str, Any]) -> Choice | None:
     return Choice(
         "dead zones",
         f"with network {choices['network_weights']} (SHA-256 {checksum}…)",
-        "Far from what was measured the form factor is the mean of the solver's extrapolation "
-        "and the network's; I_SRO and everything measured are the solver's alone.",
+        "Far from what was measured the form factor is the solver's extrapolation with a fifth "
+        "of the network's; I_SRO and everything measured are the solver's alone.",
     )
 
 

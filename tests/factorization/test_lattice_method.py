@@ -117,7 +117,7 @@ def test_cross_validation_finds_a_support_that_predicts():
     # The best score is the chosen one's, up to the two per cent asked of a larger support.
     closest = min(scores, key=lambda k: abs(k - chosen))
     assert scores[closest] <= min(scores.values()) / 0.97
-    assert mean_squared_error(result.sro, known.sro) < 5e-5
+    assert mean_squared_error(result.sro, known.sro) < 1e-4
 
 
 def test_counting_noise_errors_cover_the_truth():
@@ -231,6 +231,25 @@ def test_progress_and_cancel():
     assert steps == sorted(steps, key=lambda s: s[0])
 
 
+def test_ten_pixels_a_cell_are_enough_for_order_five():
+    # (5, v) and (−5, v) are the same at every pixel: only their sum is seen.
+    known = known_plane(step=0.1)
+    result = factorize(known.plane, support=SUPPORT)
+    assert mean_squared_error(result.sro, known.sro) < 1e-4
+    coefficients = result.coefficients
+    found = {
+        tuple(u): c for u, c in zip(coefficients.indices, coefficients.values, strict=True)
+    }
+    inside = [u for u in found if max(map(abs, u)) < 5]
+    np.testing.assert_allclose(
+        [found[u] for u in inside], [known.coefficients.get(u, 0) for u in inside], atol=0.005
+    )
+    for v in range(-4, 5):
+        both = known.coefficients.get((5, v), 0) + known.coefficients.get((-5, v), 0)
+        twice = found[5, v] + np.conj(found[5, -v])
+        assert abs(twice - both) < 0.01
+
+
 def test_a_batch_gives_what_its_planes_give_alone():
     from dsfunet_core.factorization.lattice import factorize_arrays
     from dsfunet_core.factorization.plane_data import PlaneData
@@ -252,7 +271,7 @@ def test_a_batch_gives_what_its_planes_give_alone():
     together = factorize_arrays(data, support=0.09, errors=False)
     for one, joint in zip(data, together, strict=True):
         alone = factorize_arrays([one], support=0.09, errors=False)[0]
-        np.testing.assert_allclose(joint.values, alone.values, atol=1e-4)
+        np.testing.assert_allclose(joint.values, alone.values, atol=2e-4)
         assert mean_squared_error(joint.form_factor, alone.form_factor) < 1e-5
 
 
@@ -272,7 +291,8 @@ class TestErrors:
             factorize(known.plane.replace(valid=valid))
 
     def test_grid_that_cannot_tell_the_highest_terms_apart(self):
-        known = known_plane(step=0.1)
+        # Nine pixels a cell: cos 5θ and cos 4θ are the same at every pixel.
+        known = known_plane(step=1 / 9)
         with pytest.raises(ParameterError, match="order = 4"):
             factorize(known.plane)
         assert factorize(known.plane, order=4, support=SUPPORT, errors=False).r_factor < 0.2

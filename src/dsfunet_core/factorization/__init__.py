@@ -238,8 +238,8 @@ def check_device(device: str | None) -> None:
 def _check_resolved(direct: NDArray[np.float64], shape: tuple[int, int], order: int) -> None:
     """Refuse an order whose coefficients the pixels cannot tell apart.
 
-    On a grid with exactly ten pixels a cell, cos(5θ) of a vector and of its opposite
-    along that axis are the same at every pixel.
+    On a grid with nine pixels a cell, cos(5θ) and cos(4θ) along that axis are the same at
+    every pixel.
     """
     highest = _highest_order(direct, shape, order)
     if highest < order:
@@ -252,11 +252,18 @@ def _check_resolved(direct: NDArray[np.float64], shape: tuple[int, int], order: 
 
 
 def _highest_order(direct: NDArray[np.float64], shape: tuple[int, int], order: int) -> int:
-    """Largest order up to ``order`` whose coefficients the pixels can tell apart."""
+    """Largest order up to ``order`` whose coefficients the pixels can tell apart.
+
+    At the very edge of the box they need not: (5, v) and (−5, v) are each given half of
+    what is seen, as mirror symmetry would, with a σ that knows of the other.
+    """
     for highest in range(order, 0, -1):
-        r = index_box(highest) @ direct.T
+        box = index_box(highest)
+        r = box @ direct.T
         apart = r[:, None] - r
         apart = np.abs(apart - np.rint(apart)) * shape
+        edge = np.abs(box).max(axis=1) == highest
+        apart[np.logical_and.outer(edge, edge)] = np.inf
         np.einsum("iij->ij", apart)[:] = np.inf
         if apart.max(axis=-1).min() > 0.5:
             return highest

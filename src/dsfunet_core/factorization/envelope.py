@@ -43,9 +43,9 @@ def radial_envelope(
     use = (count > MIN_PIXELS) & (mean > 0)
     if use.sum() < 2:
         return np.full(q_norm.shape, max(float(intensity[valid].mean()), 1e-300))
-    centre = (np.arange(RINGS) + 0.5) / RINGS
-    degree = min(DEGREE, int(use.sum()) - 1)
-    polynomial = np.polynomial.Polynomial.fit(
-        centre[use], np.log(mean[use]), degree, w=np.sqrt(count[use])
-    )
-    return np.exp(polynomial(np.clip(scaled, centre[use].min(), centre[use].max())))
+    square = ((np.arange(RINGS) + 0.5) / RINGS) ** 2
+    weight = np.sqrt(count[use])
+    slope, constant = np.polyfit(square[use], np.log(mean[use]), 1, w=weight)
+    if slope > 0:
+        slope, constant = 0.0, float(np.average(np.log(mean[use]), weights=weight**2))
+    return np.asarray(np.exp(constant + slope * scaled**2))

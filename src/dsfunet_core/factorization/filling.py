@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,8 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from dsfunet_core.factorization.solver import Solution, form_factor_step
+from dsfunet_core.factorization.problem import jacobian_fields
+from dsfunet_core.factorization.solver import Solution, cholesky, form_factor_step
 from dsfunet_core.factorization.support import annular_prior
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from dsfunet_core.factorization.problem import Problem, Unknowns
+    from dsfunet_core.factorization.transforms import FormFactorBasis
 
 __all__ = ["extrapolated", "filled_from", "refilled"]
 
@@ -25,9 +28,17 @@ __all__ = ["extrapolated", "filled_from", "refilled"]
 EXTRAPOLATION_MISFIT = 1e-4
 #: Rounds of re-estimating the prior from the solution.
 PRIOR_ROUNDS = 2
-#: Weight of a network's form factor far from what was measured. It and the
-#: extrapolation are about as often wrong there, for different reasons.
-FAR_SHARE = 0.5
+#: Cycles of filling dead zones, the first of them without bounds.
+FILL_CYCLES = 4
+#: Neighbourhood of the prior's place-by-place estimate [grid steps], and the share of what
+#: is known from |x| alone.
+NEIGHBOURS, RING_SHARE = 0.7, 0.05
+#: Standard deviation with which a form factor in dead zones keeps to its bounds: below zero
+#: in units of the envelope, above the largest measured value in units of that value.
+BOUND_SIGMA = 0.1
+#: Weight of a network's form factor far from what was measured. It is wrong there for other
+#: reasons than the extrapolation, if more often.
+FAR_SHARE = 0.2
 #: Distance from measured pixels at which the network begins to count, in units of the
 #: distance over which a form factor of that support varies.
 NEAR = 0.35
@@ -56,19 +67,29 @@ def refilled(
     misfit : Tensor, shape (batch,)
         Scale of the variances that was assumed.
     """
-    weights = solution.weights
-    signal = (weights * problem.intensity**2).sum((1, 2)) / problem.valid.sum((1, 2))
-    misfit = solution.misfit.clamp(min=EXTRAPOLATION_MISFIT * signal)
+    weights, misfit = solution.weights, _assumed_misfit(problem, solution)
     unknowns = solution.unknowns
     for _ in range(PRIOR_ROUNDS):
-        prior_variance = annular_prior(problem.form_factor_basis, spacing, unknowns)
+        prior_variance = annular_prior(problem.form_factor_basis, spacing, unknowns.form_factor)
         problem = replace(problem, prior_variance=prior_variance)
         unknowns = form_factor_step(problem, unknowns, weights, misfit)
     return problem, unknowns, misfit
 
 
+def _assumed_misfit(problem: Problem, solution: Solution) -> Tensor:
+    """Scale of the variances, not below what correlated model errors amount to."""
+    weights = solution.weights
+    signal = (weights * problem.intensity**2).sum((1, 2)) / problem.valid.sum((1, 2))
+    return solution.misfit.clamp(min=EXTRAPOLATION_MISFIT * signal)
+
+
 def extrapolated(problem: Problem, solution: Solution, spacing: NDArray) -> NDArray[np.float64]:
-    """Form factor with its prior re-estimated, for the best guess in dead zones.
+    """Form factor with the best guess in dead zones.
+
+    A least-squares fit whose prior is re-estimated from its own result: first as a function
+    of |x| alone, then place by place, so that autocorrelations of few peaks or of long
+    molecules are continued as such. Where nothing was measured the form factor is kept
+    between zero and its largest measured value.
 
     Parameters
     ----------
@@ -84,11 +105,78 @@ def extrapolated(problem: Problem, solution: Solution, spacing: NDArray) -> NDAr
     ndarray, shape (batch, H, W)
         Not negative, and nowhere larger than in measured pixels.
     """
-    problem, unknowns, _ = refilled(problem, solution, spacing)
-    h = problem.form_factor_basis.synthesize(unknowns.form_factor)
+    basis, envelope = problem.form_factor_basis, problem.envelope
+    weights, misfit = solution.weights, _assumed_misfit(problem, solution)[:, None]
+    slope, _ = jacobian_fields(problem, solution.fields)
+    data = basis.gram(weights * slope**2) / misfit[..., None]
+    signal = problem.intensity - solution.fields.background
+    right = basis.analyze(weights * slope * signal) / misfit
+    mean = torch.zeros_like(right)
+    mean[:, 0] = 1 / math.sqrt(2)
+    # Neighbouring pixels are not independent: one bound for every unknown's worth of them.
+    bound = basis.size / math.prod(basis.shape) / BOUND_SIGMA**2
+    coefficients = solution.unknowns.form_factor
+    below = above = torch.zeros_like(problem.valid)
+    unseen = problem.valid == 0
+    for cycle in range(FILL_CYCLES):
+        variance = annular_prior(basis, spacing, coefficients)
+        matrix, vector = data.clone(), right
+        if cycle > 0:
+            variance = local_prior(basis, coefficients, variance)
+            h = basis.synthesize(coefficients)
+            top = (envelope * h * problem.valid).amax((1, 2), keepdim=True)
+            below = torch.where((h < 0) & unseen, 1, below)
+            above = torch.where((envelope * h > top) & unseen, 1, above)
+            matrix += basis.gram(bound * (below + above * (envelope / top) ** 2))
+            vector = vector + basis.analyze(bound * above * envelope / top)
+        matrix.diagonal(dim1=1, dim2=2).add_(1 / variance)
+        vector = (vector + mean / variance)[..., None]
+        coefficients = torch.cholesky_solve(vector, cholesky(matrix))[..., 0]
+    h = basis.synthesize(coefficients)
     measured = torch.where(problem.valid > 0, h, torch.zeros_like(h))
     h = torch.minimum(h.clamp(min=0), measured.amax((1, 2), keepdim=True))
-    return (problem.envelope * h).cpu().numpy()
+    return (envelope * h).cpu().numpy()
+
+
+def local_prior(basis: FormFactorBasis, coefficients: Tensor, ring: Tensor) -> Tensor:
+    """Prior variances re-estimated from a solution, place by place.
+
+    Parameters
+    ----------
+    basis : FormFactorBasis
+        Where the unknowns sit.
+    coefficients : Tensor, shape (batch, n_P)
+        Of the form factor.
+    ring : Tensor, shape (batch, n_P)
+        Prior variances as a function of |x| alone, of which a little is mixed in.
+
+    Returns
+    -------
+    Tensor, shape (batch, n_P)
+        Prior variances.
+    """
+    m = len(basis.indices)
+    power = coefficients[:, :m] ** 2
+    if not basis.centric:
+        power[:, 1:] = (power[:, 1:] + coefficients[:, m:] ** 2) / 2
+    index = basis.indices.cpu().numpy()
+    edge = np.abs(index).max(axis=0) + 3
+    at, opposite = tuple((edge + index).T), tuple((edge - index).T)
+
+    def smooth(values: NDArray) -> NDArray:
+        grid = np.zeros(2 * edge + 1)
+        grid[at] = grid[opposite] = values
+        grid[tuple(edge)] = 0
+        return np.asarray(ndimage.gaussian_filter(grid, NEIGHBOURS)[at])
+
+    count = np.maximum(smooth(np.ones(m)), 1e-9)
+    place = torch.as_tensor(np.stack([smooth(one) / count for one in power.cpu().numpy()]))
+    place = place.to(ring)
+    if not basis.centric:
+        place = torch.cat([place, place[:, 1:]], 1)
+    variance = (1 - RING_SHARE) * place + RING_SHARE * ring
+    variance[:, 0] = ring[:, 0]
+    return variance
 
 
 def filled_from(
@@ -110,7 +198,7 @@ def filled_from(
     Returns
     -------
     ndarray, shape (H, W)
-        The mean of both far from measured pixels, the extrapolation close to them.
+        A mean of both far from measured pixels, the extrapolation close to them.
     """
     other = np.asarray(other, float)
     scale = (form_factor * other)[valid].sum() / max(float((other[valid] ** 2).sum()), 1e-300)

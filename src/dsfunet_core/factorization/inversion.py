@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dsfunet_core.factorization.support import embed, with_support
+from dsfunet_core.factorization.support import carried_prior, embed, with_support
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,7 +74,7 @@ def impose_inversion(
     """The same problem with cosines only."""
     old_f, old_s = problem.form_factor_basis, problem.sro_basis
     new_f, new_s = replace(old_f, centric=True), replace(old_s, centric=True)
-    problem = replace(problem, form_factor_basis=new_f, sro_basis=new_s)
+    before, problem = problem, replace(problem, form_factor_basis=new_f, sro_basis=new_s)
     unknowns = replace(
         unknowns,
         form_factor=embed(unknowns.form_factor, old_f, new_f),
@@ -82,4 +82,4 @@ def impose_inversion(
     )
     problem, carried = with_support(problem, spacing, radius, unknowns)
     assert carried is not None
-    return problem, carried
+    return replace(problem, prior_variance=carried_prior(before, problem)), carried

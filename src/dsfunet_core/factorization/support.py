@@ -69,7 +69,7 @@ def soft_disc(basis: FormFactorBasis, spacing: np.ndarray, radius: Tensor) -> Te
     return variance
 
 
-def annular_prior(basis: FormFactorBasis, spacing: np.ndarray, unknowns: Unknowns) -> Tensor:
+def annular_prior(basis: FormFactorBasis, spacing: np.ndarray, coefficients: Tensor) -> Tensor:
     """Prior variances re-estimated from a solution, as a function of |x| alone.
 
     Empirical Bayes: the mean square of the coefficients in rings one grid step wide,
@@ -81,8 +81,8 @@ def annular_prior(basis: FormFactorBasis, spacing: np.ndarray, unknowns: Unknown
         Where the unknowns sit.
     spacing : ndarray, shape (2, 2)
         Cycles per pixel → real space.
-    unknowns : Unknowns
-        Solution.
+    coefficients : Tensor, shape (batch, n_P)
+        Of the form factor.
 
     Returns
     -------
@@ -92,7 +92,7 @@ def annular_prior(basis: FormFactorBasis, spacing: np.ndarray, unknowns: Unknown
     r = basis.radius(spacing)
     step = float(r[r > 0].min())
     ring = (r / step).long()
-    power = unknowns.form_factor**2
+    power = coefficients**2
     n = int(ring.max()) + 1
     total = power.new_zeros(len(power), n).index_add(1, ring[1:], power[:, 1:])
     count = power.new_zeros(n).index_add(0, ring[1:], torch.ones_like(r[1:]))
@@ -165,6 +165,15 @@ def with_support(
     if unknowns is not None:
         unknowns = replace(unknowns, form_factor=embed(unknowns.form_factor, old, new))
     return moved, unknowns
+
+
+def carried_prior(old: Problem, new: Problem) -> Tensor:
+    """Prior variances of one problem for the unknowns of another, shape (batch, n_P)."""
+    variance = embed(old.prior_variance, old.form_factor_basis, new.form_factor_basis)
+    if new.form_factor_basis.centric and not old.form_factor_basis.centric:
+        # Cosines about the centre hold what cosines and sines about a corner shared.
+        variance[:, 1:] = 2 * variance[:, 1:]
+    return variance.clamp(min=1e-9 * float(variance[:, 1:].max()))
 
 
 def first_guess(problem: Problem, spacing: np.ndarray, lattice_constant: Tensor) -> Unknowns:
@@ -245,6 +254,10 @@ def choose_support(
             for plane in torch.nonzero(who).ravel().tolist():
                 scores[plane][factor] = float(score(trial, moved)[plane])
             return torch.zeros_like(who)
+        # What the order at hand leaves outside the molecule is expected there from now on: a
+        # wide disc that expects as much everywhere lets the form factor follow the lattice.
+        expected = annular_prior(trial.form_factor_basis, spacing, moved.form_factor)
+        trial = replace(trial, prior_variance=expected)
         moved = refine(trial, moved, 2)
         new = score(trial, moved)
         for plane in torch.nonzero(who).ravel().tolist():
@@ -265,9 +278,14 @@ def choose_support(
             torch.where(keep, moved.sro, old_unknowns.sro),
             torch.where(keep, moved.background, old_unknowns.background),
         )
+        before = problem
         problem, carried = with_support(trial, spacing, chosen * lattice_constant, mixed)
         assert carried is not None
         unknowns = carried
+        variance = torch.where(
+            keep, carried_prior(trial, problem), carried_prior(before, problem)
+        )
+        problem = replace(problem, prior_variance=variance)
         return better
 
     for factor in CANDIDATES[FIRST + 1 :]:
