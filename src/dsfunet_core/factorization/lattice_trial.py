@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,11 @@ from scipy import ndimage
 
 from dsfunet_core.factorization.lattice_points import local_mean
 from dsfunet_core.factorization.lattice_refinement import refine_lattice
-from dsfunet_core.factorization.problem import evaluate
-from dsfunet_core.factorization.solver import solve, start
-from dsfunet_core.factorization.support import soft_disc, with_support
+from dsfunet_core.factorization.pieces import cut_up
+from dsfunet_core.factorization.priors import SRO_PRIOR_SIGMA
+from dsfunet_core.factorization.problem import Unknowns, evaluate
+from dsfunet_core.factorization.solver import cholesky
+from dsfunet_core.factorization.support import embed, soft_disc, with_support
 from dsfunet_core.factorization.transforms import SroBasis
 from dsfunet_core.metrics import unexplained
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from dsfunet_core.factorization.problem import Problem
+    from dsfunet_core.factorization.transforms import FormFactorBasis
 
 __all__ = ["Bench", "Trial"]
 
@@ -59,6 +63,8 @@ class Trial:
         I_FF and the model.
     indices, values : ndarray, shape (m, 2) and (m,)
         Coefficients of the order.
+    unknowns, basis : Unknowns, FormFactorBasis
+        Of the pieces: where another trial of this lattice may start.
     """
 
     direct: NDArray[np.float64]
@@ -71,6 +77,8 @@ class Trial:
     product: NDArray[np.float64]
     indices: NDArray[np.int64]
     values: NDArray[np.complex128]
+    unknowns: Unknowns
+    basis: FormFactorBasis
 
 
 class Bench:
@@ -82,17 +90,20 @@ class Bench:
         Data of one plane; its lattice and support are replaced.
     origin : ndarray, shape (2,)
         Pixel the phases are counted from.
+    number : int
+        Pieces along each edge that the plane is cut into.
     radius : float
         Support of the form factor [cycles a pixel].
     """
 
-    def __init__(self, problem: Problem, origin: NDArray, radius: float) -> None:
+    def __init__(self, problem: Problem, origin: NDArray, number: int, radius: float) -> None:
         self._origin = torch.as_tensor(origin, dtype=torch.float64)[None].to(problem.intensity)
         self._eye = np.eye(2)
-        radii = torch.full((1,), radius, dtype=torch.float64, device=problem.intensity.device)
-        self._problem, _ = with_support(problem, self._eye, radii)
+        self._plane = problem
+        self._pieces = cut_up(problem, self._origin, number)
+        self._problem = self._supported(radius)
         #: Real unknowns of the form factor.
-        self.unknowns = self._problem.form_factor_basis.size
+        self.unknowns = number**2 * self._problem.form_factor_basis.size
         self._radius = radius
         self.intensity = problem.intensity[0].cpu().numpy()
         self.valid = problem.valid[0].cpu().numpy() > 0
@@ -100,7 +111,14 @@ class Bench:
         # The same weights for every trial, and linear in the data: no bias at few counts.
         self._weight = self.valid / np.sqrt(np.maximum(around, 0) + FLOOR)
 
-    def try_lattice(self, direct: NDArray, order: int, *, cycles: int = 4) -> Trial:
+    def _supported(self, radius: float) -> Problem:
+        pieces = self._pieces.problem
+        radii = torch.full((len(pieces.valid),), radius, dtype=torch.float64)
+        return with_support(pieces, self._eye, radii.to(pieces.intensity))[0]
+
+    def try_lattice(
+        self, direct: NDArray, order: int, *, cycles: int, after: Trial | None = None
+    ) -> Trial:
         """Fit both factors, and refine the lattice with them.
 
         Parameters
@@ -110,33 +128,31 @@ class Bench:
         order : int
             Largest index of the order's coefficients.
         cycles : int
-            Of the refinement with the lattice.
+            Of the refinement, at most.
+        after : Trial, optional
+            Of this lattice on as many pieces: where to start.
 
         Returns
         -------
         Trial
             What came out.
         """
-        problem = self._problem
-        d = torch.as_tensor(np.array(direct))[None].to(problem.intensity)
-        basis = self._basis(d, order)
-        problem = replace(problem, sro_basis=basis)
-        constant = torch.linalg.det(d).abs().sqrt()
-        smooth = (SMOOTH * constant).clamp(max=self._radius)
-        unknowns = start(problem, soft_disc(problem.form_factor_basis, self._eye, smooth))
-        unknowns = solve(problem, unknowns, max_cycles=2).unknowns
+        basis = self._basis(np.asarray(direct), order, self._pieces.origin)
+        problem = replace(self._problem, sro_basis=basis)
+        unknowns = self._first(problem, direct) if after is None else _embedded(problem, after)
         refined = refine_lattice(
-            problem, unknowns, d, self._origin, self._eye, max_cycles=cycles
+            problem, unknowns, direct, self._pieces.origin, self._eye, max_cycles=cycles
         )
         problem, unknowns = refined.problem, refined.unknowns
         fields = evaluate(problem, unknowns)
-        model = fields.model[0].cpu().numpy()
-        form_factor = (problem.envelope * fields.h.clamp(min=0))[0].cpu().numpy()
+        model = self._pieces.joined(fields.model).cpu().numpy()
+        joined = self._pieces.joined(fields.h.clamp(min=0), 1.0)
+        form_factor = (self._plane.envelope[0] * joined).cpu().numpy()
         misfit, independent = self.misfit(model)
         without = self.misfit(form_factor)[0]
         return Trial(
-            direct=refined.direct[0],
-            sigma=refined.sigma[0],
+            direct=refined.direct,
+            sigma=refined.sigma,
             misfit=misfit,
             independent=independent,
             against_none=0.5
@@ -147,7 +163,33 @@ class Bench:
             product=model,
             indices=basis.indices,
             values=problem.sro_basis.complex_values(unknowns.sro)[0].cpu().numpy(),
+            unknowns=unknowns,
+            basis=problem.form_factor_basis,
         )
+
+    def _first(self, problem: Problem, direct: NDArray) -> Unknowns:
+        """Form factors too smooth to follow the lattice, and the best order for them."""
+        constant = float(np.sqrt(abs(np.linalg.det(direct))))
+        smooth = self._supported(min(SMOOTH * constant, self._radius))
+        envelope, basis = smooth.envelope, smooth.form_factor_basis
+        weights = smooth.valid / envelope
+        # The lattice is the noise of this first fit: its relative size is about one.
+        n = smooth.valid.sum()
+        noise = (weights * (smooth.intensity - envelope) ** 2).sum() / n
+        matrix = basis.gram(weights / noise * envelope**2)
+        matrix.diagonal(dim1=1, dim2=2).add_(1 / smooth.prior_variance)
+        right = basis.analyze(weights / noise * envelope * (smooth.intensity - envelope))
+        h = torch.cholesky_solve(right[..., None], cholesky(matrix))[..., 0]
+        h[:, 0] += 1 / math.sqrt(2)
+        f = envelope * basis.synthesize(h).clamp(min=0.02)
+        weights = smooth.valid / f
+        noise = (weights * (smooth.intensity - f) ** 2).sum() / n
+        matrix = problem.sro_basis.gram(weights * f**2).sum(0, keepdim=True)
+        matrix.diagonal(dim1=1, dim2=2).add_(noise / SRO_PRIOR_SIGMA**2)
+        right = problem.sro_basis.analyze(weights * f * (smooth.intensity - f)).sum(0)
+        c = torch.cholesky_solve(right[None, :, None], cholesky(matrix))[..., 0]
+        own = embed(h, basis, problem.form_factor_basis)
+        return Unknowns(own, c.expand(len(own), -1), own[:, :0])
 
     def misfit(self, model: NDArray) -> tuple[float, float]:
         """Misfit of a model, and the number of independent pixels (see `Trial`)."""
@@ -227,24 +269,31 @@ class Bench:
         float
             See `Trial`.
         """
-        d = torch.as_tensor(np.array(direct))[None].to(self._problem.intensity)
-        basis = self._basis(d, order)
-        f = torch.as_tensor(trial.form_factor)[None].to(self._problem.intensity)
-        mean = f.mean()
-        weights = self._problem.valid / (f + 0.03 * mean)
+        basis = self._basis(direct, order, self._origin)
+        intensity = self._plane.intensity
+        f = torch.as_tensor(trial.form_factor)[None].to(intensity)
+        weights = self._plane.valid / (f + 0.03 * f.mean())
         matrix = basis.gram(weights * f**2)
-        right = basis.analyze(weights * f * (self._problem.intensity - f))
+        right = basis.analyze(weights * f * (intensity - f))
         matrix.diagonal(dim1=1, dim2=2).add_(1e-4 * matrix.diagonal(dim1=1, dim2=2).mean())
         c = torch.linalg.solve(matrix, right[..., None])[..., 0]
         model = f * (1 + basis.synthesize(c)).clamp(min=0)
         return self.misfit(model[0].cpu().numpy())[0]
 
-    def _basis(self, direct: Tensor, order: int) -> SroBasis:
-        return SroBasis.build(
-            self._problem.form_factor_basis.shape,
-            order,
-            torch.linalg.inv(direct).mT.contiguous(),
-            self._origin,
-            False,
-            self._eye,
-        )
+    def _basis(self, direct: NDArray, order: int, origin: Tensor) -> SroBasis:
+        """Basis of the order, on the plane or on its pieces, whichever the origin is of."""
+        whole = len(origin) == 1
+        shape = (self._plane if whole else self._pieces.problem).form_factor_basis.shape
+        reciprocal = torch.as_tensor(np.linalg.inv(direct).T.copy()).to(origin)
+        lattices = reciprocal.expand(len(origin), -1, -1)
+        return SroBasis.build(shape, order, lattices, origin, False, self._eye)
+
+
+def _embedded(problem: Problem, after: Trial) -> Unknowns:
+    """A trial's unknowns in the bases of another problem of the same pieces."""
+    own = embed(after.unknowns.form_factor, after.basis, problem.form_factor_basis)
+    known = dict(zip(map(tuple, after.indices.tolist()), after.values, strict=True))
+    wanted = map(tuple, problem.sro_basis.indices.tolist())
+    values = np.array([known.get(u, 0.0) for u in wanted], complex)
+    order = torch.as_tensor(np.concatenate([values.real, values.imag])).to(own)
+    return Unknowns(own, order.expand(len(own), -1), own[:, :0])
