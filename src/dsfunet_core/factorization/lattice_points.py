@@ -214,7 +214,7 @@ def lattices_of_points(
     for k in np.argsort(-score, kind="stable"):
         weight = (held[k] * strength) ** 2
         normal = (whole[k] * weight) @ whole[k].T
-        hold = 1e-6 * weight.sum() * np.eye(2)
+        hold = 1e-6 * max(float(weight.sum()), 1e-30) * np.eye(2)
         right = (whole[k] * weight) @ points + hold @ direct[k].T
         better = np.linalg.solve(normal + hold, right).T
         if not any(same_lattice(better, other, 0.02) for other in found):

@@ -51,12 +51,15 @@ class RefinedLattice:
         Columns: direct-lattice vectors [cycles a pixel].
     sigma : ndarray, shape (2, 2)
         Their standard uncertainties, factors marginalised.
+    converged : bool
+        Whether the lattice stood still, or nothing was left to be explained.
     """
 
     problem: Problem
     unknowns: Unknowns
     direct: NDArray[np.float64]
     sigma: NDArray[np.float64]
+    converged: bool
 
 
 def refine_lattice(
@@ -101,6 +104,7 @@ def refine_lattice(
     here = torch.as_tensor(np.array(direct)).to(problem.intensity)
     edge = _farthest(problem, origin)
     hold = 1 / (EXPECTED_ERROR * torch.linalg.vector_norm(here, dim=0)) ** 2
+    converged = False
     first, sigma = here, torch.zeros_like(here)
     for _ in range(max_cycles):
         fields = evaluate(problem, unknowns)
@@ -115,9 +119,12 @@ def refine_lattice(
             problem, unknowns, here, origin, spacing, step, shift, length, weights
         )
         sigma = covariance.diagonal().clamp(min=0).sqrt().reshape(2, 2)
-        if far < STILL or exact:
+        converged = far < STILL or exact
+        if converged:
             break
-    return RefinedLattice(problem, unknowns, here.cpu().numpy(), sigma.cpu().numpy())
+    return RefinedLattice(
+        problem, unknowns, here.cpu().numpy(), sigma.cpu().numpy(), converged
+    )
 
 
 def _farthest(problem: Problem, origin: Tensor) -> Tensor:

@@ -16,8 +16,8 @@ from dsfunet_core.factorization.pieces import cut_up
 from dsfunet_core.factorization.priors import SRO_PRIOR_SIGMA
 from dsfunet_core.factorization.problem import Unknowns, evaluate
 from dsfunet_core.factorization.solver import cholesky
-from dsfunet_core.factorization.support import embed, soft_disc, with_support
-from dsfunet_core.factorization.transforms import SroBasis
+from dsfunet_core.factorization.support import REACH, embed, soft_disc, with_support
+from dsfunet_core.factorization.transforms import PADDING, SroBasis
 from dsfunet_core.metrics import unexplained
 
 if TYPE_CHECKING:
@@ -57,12 +57,16 @@ class Trial:
         Number of pixels over the number of neighbours whose residuals are alike.
     against_none : float
         Logarithm of the odds against no order at all, the form factor kept.
+    noise : float
+        White part of the misfit, which no lattice could explain.
     unexplained : float
         Share of the variance left, see `dsfunet_core.metrics.unexplained`.
     form_factor, product : ndarray, shape (n_rows, n_columns)
         I_FF and the model.
     indices, values : ndarray, shape (m, 2) and (m,)
         Coefficients of the order.
+    converged : bool
+        Whether more cycles would change nothing.
     unknowns, basis : Unknowns, FormFactorBasis
         Of the pieces: where another trial of this lattice may start.
     """
@@ -72,11 +76,13 @@ class Trial:
     misfit: float
     independent: float
     against_none: float
+    noise: float
     unexplained: float
     form_factor: NDArray[np.float64]
     product: NDArray[np.float64]
     indices: NDArray[np.int64]
     values: NDArray[np.complex128]
+    converged: bool
     unknowns: Unknowns
     basis: FormFactorBasis
 
@@ -104,12 +110,35 @@ class Bench:
         self._problem = self._supported(radius)
         #: Real unknowns of the form factor.
         self.unknowns = number**2 * self._problem.form_factor_basis.size
-        self._radius = radius
+        self.radius = radius
+        #: Trials so far.
+        self.trials = 0
         self.intensity = problem.intensity[0].cpu().numpy()
         self.valid = problem.valid[0].cpu().numpy() > 0
         around = local_mean(self.intensity, self.valid, LOCAL)
         # The same weights for every trial, and linear in the data: no bias at few counts.
         self._weight = self.valid / np.sqrt(np.maximum(around, 0) + FLOOR)
+
+    @staticmethod
+    def of_plane(
+        problem: Problem, origin: NDArray, radius: float, unknowns: int, piece: int
+    ) -> Bench:
+        """Bench with as many pieces as leave each enough unknowns.
+
+        Parameters
+        ----------
+        problem, origin, radius
+            See `Bench`; the radius is less where there would be too many unknowns.
+        unknowns : int
+            Most unknowns of the form factor.
+        piece : int
+            Fewest of a piece, where there is more than one.
+        """
+        rows, columns = problem.intensity.shape[1:]
+        expected = math.pi * (REACH * PADDING * radius) ** 2 * rows * columns
+        radius *= min(1.0, math.sqrt(unknowns / expected))
+        number = max(1, math.floor(math.sqrt(min(expected, unknowns) / piece)))
+        return Bench(problem, origin, number, radius)
 
     def _supported(self, radius: float) -> Problem:
         pieces = self._pieces.problem
@@ -137,6 +166,7 @@ class Bench:
         Trial
             What came out.
         """
+        self.trials += 1
         basis = self._basis(np.asarray(direct), order, self._pieces.origin)
         problem = replace(self._problem, sro_basis=basis)
         unknowns = self._first(problem, direct) if after is None else _embedded(problem, after)
@@ -158,11 +188,13 @@ class Bench:
             against_none=0.5
             * independent
             * float(np.log(max(without / max(misfit, 1e-300), 1))),
+            noise=self._noise(model),
             unexplained=unexplained(self.intensity, model, self.valid),
             form_factor=form_factor,
             product=model,
             indices=basis.indices,
             values=problem.sro_basis.complex_values(unknowns.sro)[0].cpu().numpy(),
+            converged=refined.converged,
             unknowns=unknowns,
             basis=problem.form_factor_basis,
         )
@@ -170,7 +202,7 @@ class Bench:
     def _first(self, problem: Problem, direct: NDArray) -> Unknowns:
         """Form factors too smooth to follow the lattice, and the best order for them."""
         constant = float(np.sqrt(abs(np.linalg.det(direct))))
-        smooth = self._supported(min(SMOOTH * constant, self._radius))
+        smooth = self._supported(min(SMOOTH * constant, self.radius))
         envelope, basis = smooth.envelope, smooth.form_factor_basis
         weights = smooth.valid / envelope
         # The lattice is the noise of this first fit: its relative size is about one.
@@ -201,18 +233,13 @@ class Bench:
         alike = float((cut.sum(axis=(1, 3)) ** 2).sum()) / max(square, 1e-300)
         return square / n, n / float(np.clip(alike, 1, BLOCK**2))
 
-    def noise(self, trial: Trial) -> float:
-        """White part of a trial's misfit: what no lattice could explain.
+    def _noise(self, product: NDArray) -> float:
+        """White part of a model's misfit.
 
         Noise has the same power everywhere in the residual's transform, what is left of
         the factors has its power near zero and the lattice's points. The median tells.
-
-        Parameters
-        ----------
-        trial : Trial
-            Its residual is looked at.
         """
-        power = np.abs(np.fft.fft2(self._residual(trial.product))) ** 2
+        power = np.abs(np.fft.fft2(self._residual(product))) ** 2
         n = int(self.valid.sum())
         return float(np.median(power) / np.log(2) / n)
 
@@ -252,13 +279,13 @@ class Bench:
         amplitude = 2 * np.sqrt(power[peak]) / float((self._weight * trial.product).sum())
         return float(height[peak]), float(amplitude)
 
-    def misfit_of_order(self, trial: Trial, direct: NDArray, order: int) -> float:
-        """Misfit with another lattice when the form factor stays as a trial left it.
+    def misfit_of_order(self, form_factor: NDArray, direct: NDArray, order: int) -> float:
+        """Misfit with a lattice when the form factor is given.
 
         Parameters
         ----------
-        trial : Trial
-            Its form factor is used.
+        form_factor : ndarray, shape (n_rows, n_columns)
+            On any scale.
         direct : ndarray, shape (2, 2)
             Columns: direct-lattice vectors [cycles a pixel].
         order : int
@@ -271,7 +298,8 @@ class Bench:
         """
         basis = self._basis(direct, order, self._origin)
         intensity = self._plane.intensity
-        f = torch.as_tensor(trial.form_factor)[None].to(intensity)
+        scale = self.intensity[self.valid].sum() / max(form_factor[self.valid].sum(), 1e-300)
+        f = torch.as_tensor(np.maximum(form_factor, 0) * scale)[None].to(intensity)
         weights = self._plane.valid / (f + 0.03 * f.mean())
         matrix = basis.gram(weights * f**2)
         right = basis.analyze(weights * f * (intensity - f))
