@@ -122,9 +122,7 @@ def refine_lattice(
         converged = far < STILL or exact
         if converged:
             break
-    return RefinedLattice(
-        problem, unknowns, here.cpu().numpy(), sigma.cpu().numpy(), converged
-    )
+    return RefinedLattice(problem, unknowns, here.cpu().numpy(), sigma.cpu().numpy(), converged)
 
 
 def _farthest(problem: Problem, origin: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ from dsfunet_core.factorization.lattice_points import (
     reduced,
     same_lattice,
 )
+from dsfunet_core.factorization.lattice_scan import second_directions
 from dsfunet_core.factorization.lattice_trial import Bench, Trial
 from dsfunet_core.factorization.plane_data import PlaneData
 
@@ -47,7 +48,10 @@ ORDER = 5
 #: Cycles of a trial, and of its continuation if it is the best or nearly so.
 CYCLES, MORE_CYCLES, NEARLY = 4, 4, 1.5
 #: Candidates tried in a round, rounds, trials at most with one support.
-TRIES, ROUNDS, MOST = 2, 5, 8
+TRIES, ROUNDS, MOST = 2, 4, 8
+#: Share of the support in which the form factor is fitted without order, and points of the
+#: quotient from which second directions are looked for.
+ALONE, FIRST_POINTS = 0.83, 2
 #: Density by which sublattices and superlattices may differ.
 FAMILY = 3
 #: The support is this many times the radius that holds most of a form factor's transform;
@@ -60,11 +64,16 @@ CERTAIN, ORDERED = 30.0, 2.0
 #: A rival that was only compared with the form factor held gets a trial of its own, unless
 #: the logarithm of the odds against it is this large.
 BEYOND_DOUBT = 300.0
+#: Where a trial leaves more than the right lattice may, only rivals that leave less than
+#: this share of it.
+BETTER = 0.9
 #: By how much every other lattice's misfit, less the noise, must exceed the best one's; and
 #: by how much where the residual still has a wave that is not on the lattice.
 WORSE, MUCH_WORSE = 3.0, 10.0
 #: Largest misfit beyond the noise and as much again.
 MOST_EXCESS = 6e-4
+#: So many times this may be left where the support is merely too small.
+PROMISING = 3.0
 #: Where the noise is known no better than this, as a fraction of it, the odds alone decide.
 UNSURE = 0.05
 #: Such a wave stands out of what is around it in the residual's transform by this factor
@@ -167,6 +176,8 @@ class _Search:
             self.factors = [local_mean(self.intensity, valid, w) for w in WIDTHS]
         else:
             self.factors = [np.asarray(form_factor, float)]
+        #: With this one candidates are compared before they are tried.
+        self.factor = self.factors[0]
         self.mean = float(intensity[valid].mean())
         self.sro = sro
         self.pool: list[NDArray[np.float64]] = []
@@ -188,14 +199,40 @@ class _Search:
                 self._settle(direct)
                 if self._clear():
                     return self._verdict(rounds)
+                if rounds == 1 and self._hopeless():
+                    break
             if self.best is None:
                 break
-            grown = self._grow()
-            if self._clear() or (self.best is before and not grown):
+            # What a hopeless trial makes of the form factor says little before the scan.
+            grown = (rounds > 1 or not self._hopeless(PROMISING)) and self._grow()
+            if self._clear() or (rounds > 2 and self.best is before and not grown):
                 break
-            self._propose(self._beyond(self.best))
-            self._propose(self._proposals([self.best.form_factor]))
+            if rounds == 1:
+                self._scan()
+            else:
+                self._propose(self._beyond(self.best))
+                self._propose(self._proposals([self.best.form_factor]))
         return self._verdict(rounds)
+
+    def _scan(self) -> None:
+        """Candidates from a form factor that was fitted without order.
+
+        Fringes of a large molecule look like order until the form factor has them. What a
+        form factor with all of them leaves is the order's.
+        """
+        self.factor = self.bench.without_order(ALONE)
+        points, strength = points_of(self.intensity, self.valid, self.factor)
+        self._propose(lattices_of_points(points, strength, self.shape))
+        left = self.intensity / self.mean
+        for first in points[np.argsort(-strength)[:FIRST_POINTS]]:
+            self._propose(second_directions(left, self.valid, self.factor, first))
+
+    def _hopeless(self, margin: float = 1.0) -> bool:
+        """Whether the best trial leaves more than the right lattice could."""
+        best = self.best
+        return best is not None and not (
+            self._down_to_noise(best) or best.misfit < margin * MOST_EXCESS + 2 * best.noise
+        )
 
     def _propose(self, lattices: list[NDArray[np.float64]]) -> None:
         for direct in lattices:
@@ -204,9 +241,8 @@ class _Search:
 
     def _ranked(self) -> list[NDArray[np.float64]]:
         """Candidates not yet tried, those first that do best with the form factor at hand."""
-        factor = self.factors[0] if self.best is None else self.best.form_factor
         fresh = [x for x in self.pool if not self._known(x)]
-        misfits = [self.bench.misfit_of_order(factor, x, ORDER) for x in fresh]
+        misfits = [self.bench.misfit_of_order(self.factor, x, ORDER) for x in fresh]
         return [fresh[k] for k in np.argsort(misfits, kind="stable")]
 
     def _known(self, direct: NDArray) -> bool:
@@ -307,7 +343,12 @@ class _Search:
                 continue
             rivals = self._rivals(trial)
             self.alternatives = [misfit for _, misfit in rivals]
-            queue = [rival for rival, misfit in rivals if self._doubtful(trial, misfit)]
+            need = BETTER * trial.misfit if self._hopeless() else np.inf
+            queue = [
+                rival
+                for rival, misfit in rivals
+                if self._doubtful(trial, misfit) and misfit < need
+            ]
 
     def _doubtful(self, trial: Trial, misfit: float) -> bool:
         """Whether a rival could do better with a form factor of its own."""

@@ -199,20 +199,27 @@ class Bench:
             basis=problem.form_factor_basis,
         )
 
+    def without_order(self, share: float) -> NDArray[np.float64]:
+        """Form factor that explains as much as it can alone, shape of the plane.
+
+        Parameters
+        ----------
+        share : float
+            Of the support's radius that it has at its disposal.
+        """
+        problem = self._supported(share * self.radius)
+        h = _alone(problem, 0.05)
+        joined = self._pieces.joined(problem.form_factor_basis.synthesize(h), 1.0)
+        return (self._plane.envelope[0] * joined.clamp(min=0.02)).cpu().numpy()
+
     def _first(self, problem: Problem, direct: NDArray) -> Unknowns:
         """Form factors too smooth to follow the lattice, and the best order for them."""
         constant = float(np.sqrt(abs(np.linalg.det(direct))))
         smooth = self._supported(min(SMOOTH * constant, self.radius))
         envelope, basis = smooth.envelope, smooth.form_factor_basis
-        weights = smooth.valid / envelope
         # The lattice is the noise of this first fit: its relative size is about one.
+        h = _alone(smooth, 1.0)
         n = smooth.valid.sum()
-        noise = (weights * (smooth.intensity - envelope) ** 2).sum() / n
-        matrix = basis.gram(weights / noise * envelope**2)
-        matrix.diagonal(dim1=1, dim2=2).add_(1 / smooth.prior_variance)
-        right = basis.analyze(weights / noise * envelope * (smooth.intensity - envelope))
-        h = torch.cholesky_solve(right[..., None], cholesky(matrix))[..., 0]
-        h[:, 0] += 1 / math.sqrt(2)
         f = envelope * basis.synthesize(h).clamp(min=0.02)
         weights = smooth.valid / f
         noise = (weights * (smooth.intensity - f) ** 2).sum() / n
@@ -315,6 +322,23 @@ class Bench:
         reciprocal = torch.as_tensor(np.linalg.inv(direct).T.copy()).to(origin)
         lattices = reciprocal.expand(len(origin), -1, -1)
         return SroBasis.build(shape, order, lattices, origin, False, self._eye)
+
+
+def _alone(problem: Problem, expected: float) -> Tensor:
+    """Coefficients of the form factors without any order, shape (batch, n_P).
+
+    ``expected`` is the share of the scatter about the envelope that is order's.
+    """
+    envelope, basis = problem.envelope, problem.form_factor_basis
+    weights = problem.valid / envelope
+    scatter = (weights * (problem.intensity - envelope) ** 2).sum() / problem.valid.sum()
+    weights = weights / (expected * scatter)
+    matrix = basis.gram(weights * envelope**2)
+    matrix.diagonal(dim1=1, dim2=2).add_(1 / problem.prior_variance)
+    right = basis.analyze(weights * envelope * (problem.intensity - envelope))
+    h = torch.cholesky_solve(right[..., None], cholesky(matrix))[..., 0]
+    h[:, 0] += 1 / math.sqrt(2)
+    return h
 
 
 def _embedded(problem: Problem, after: Trial) -> Unknowns:
