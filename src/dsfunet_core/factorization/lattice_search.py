@@ -42,7 +42,7 @@ __all__ = ["FoundLattice", "find_lattice", "search_lattice"]
 #: Widths of the local means tried where no form factor is given [pixels].
 WIDTHS = (6.0, 9.0, 14.0)
 #: Unknowns of the form factor: at most, and at least in a piece of the plane.
-MOST_UNKNOWNS, PIECE = 9000, 400
+MOST_UNKNOWNS, PIECE = 7500, 400
 #: Highest index of the order.
 ORDER = 5
 #: Cycles of a trial, and of its continuation if it is the best or nearly so.
@@ -209,6 +209,8 @@ class _Search:
                 break
             if rounds == 1:
                 self._scan()
+            elif not self._ordered(self.best):
+                break
             else:
                 self._propose(self._beyond(self.best))
                 self._propose(self._proposals([self.best.form_factor]))
@@ -420,8 +422,12 @@ class _Search:
                 or self._worse() > (WORSE if self._quiet(best) else MUCH_WORSE)
             )
             and self._gap() > CERTAIN
-            and best.against_none > ORDERED * 2 * len(best.values)
+            and self._ordered(best)
         )
+
+    def _ordered(self, trial: Trial) -> bool:
+        """Whether a form factor alone, with a larger support, is no explanation."""
+        return self.bench.against_none(trial) > ORDERED * 2 * len(trial.values)
 
     def _quiet(self, trial: Trial) -> bool:
         """Whether no wave that the lattice misses is left."""
@@ -442,7 +448,7 @@ class _Search:
         merit = self._gap()
         found = self._clear()
         notes |= {"misfit": best.misfit, "independent": best.independent}
-        notes["against_none"] = best.against_none
+        notes["against_none"] = self.bench.against_none(best)
         notes["noise"], notes["worse"] = best.noise, self._worse()
         notes["peak"], notes["wave"] = self.bench.residual_wave(best)
         basis = reduced(best.direct)

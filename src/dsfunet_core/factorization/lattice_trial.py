@@ -16,7 +16,7 @@ from dsfunet_core.factorization.pieces import cut_up
 from dsfunet_core.factorization.priors import SRO_PRIOR_SIGMA
 from dsfunet_core.factorization.problem import Unknowns, evaluate
 from dsfunet_core.factorization.solver import cholesky
-from dsfunet_core.factorization.support import REACH, embed, soft_disc, with_support
+from dsfunet_core.factorization.support import REACH, embed, with_support
 from dsfunet_core.factorization.transforms import PADDING, SroBasis
 from dsfunet_core.metrics import unexplained
 
@@ -33,6 +33,8 @@ __all__ = ["Bench", "Trial"]
 SMOOTH = 0.45
 #: Width of the local mean in the weights [pixels], and what is added to it.
 LOCAL, FLOOR = 3.0, 0.03
+#: Radius of the support without order, in units of that with it.
+LARGER = 1.25
 #: Edge of the squares within which residuals may be alike [pixels].
 BLOCK = 8
 #: Edge of the neighbourhood that a peak is compared with, and what is too near to the
@@ -55,8 +57,6 @@ class Trial:
         over the counts a pixel where only counting noise is left.
     independent : float
         Number of pixels over the number of neighbours whose residuals are alike.
-    against_none : float
-        Logarithm of the odds against no order at all, the form factor kept.
     noise : float
         White part of the misfit, which no lattice could explain.
     unexplained : float
@@ -75,7 +75,6 @@ class Trial:
     sigma: NDArray[np.float64]
     misfit: float
     independent: float
-    against_none: float
     noise: float
     unexplained: float
     form_factor: NDArray[np.float64]
@@ -111,6 +110,7 @@ class Bench:
         #: Real unknowns of the form factor.
         self.unknowns = number**2 * self._problem.form_factor_basis.size
         self.radius = radius
+        self._without: float | None = None
         #: Trials so far.
         self.trials = 0
         self.intensity = problem.intensity[0].cpu().numpy()
@@ -179,15 +179,11 @@ class Bench:
         joined = self._pieces.joined(fields.h.clamp(min=0), 1.0)
         form_factor = (self._plane.envelope[0] * joined).cpu().numpy()
         misfit, independent = self.misfit(model)
-        without = self.misfit(form_factor)[0]
         return Trial(
             direct=refined.direct,
             sigma=refined.sigma,
             misfit=misfit,
             independent=independent,
-            against_none=0.5
-            * independent
-            * float(np.log(max(without / max(misfit, 1e-300), 1))),
             noise=self._noise(model),
             unexplained=unexplained(self.intensity, model, self.valid),
             form_factor=form_factor,
@@ -211,6 +207,22 @@ class Bench:
         h = _alone(problem, 0.05)
         joined = self._pieces.joined(problem.form_factor_basis.synthesize(h), 1.0)
         return (self._plane.envelope[0] * joined.clamp(min=0.02)).cpu().numpy()
+
+    def against_none(self, trial: Trial) -> float:
+        """Logarithm of the odds of a trial against no order at all.
+
+        Without order the form factor has a larger support than in the trial: whatever a
+        somewhat larger molecule would explain is no proof of order.
+
+        Parameters
+        ----------
+        trial : Trial
+            On this bench.
+        """
+        if self._without is None:
+            self._without = self.misfit(self.without_order(LARGER))[0]
+        ratio = self._without / max(trial.misfit, 1e-300)
+        return 0.5 * trial.independent * math.log(max(ratio, 1e-300))
 
     def _first(self, problem: Problem, direct: NDArray) -> Unknowns:
         """Form factors too smooth to follow the lattice, and the best order for them."""
