@@ -14,10 +14,10 @@ import numpy as np
 
 from dsfunet_core.errors import CancelledError
 from dsfunet_core.factorization.found_lattice import (
-    MOST_UNEXPLAINED,
     FoundLattice,
     in_words,
 )
+from dsfunet_core.factorization.lattice_evidence import BETTER, PROMISING, Evidence
 from dsfunet_core.factorization.lattice_points import (
     SHORTEST,
     lattices_of_points,
@@ -57,28 +57,6 @@ FAMILY = 3
 #: The support is this many times the radius that holds most of a form factor's transform;
 #: it grows where that of the best trial asks for more by this factor.
 REACH, WORTHWHILE = 1.5, 1.08
-#: A lattice is certain from this logarithm of the odds against the next best (chance alone
-#: makes differences of ten: the spread of χ² with 120 coefficients), and from this one, a
-#: coefficient, against no order at all.
-CERTAIN, ORDERED = 30.0, 2.0
-#: A rival that was only compared with the form factor held gets a trial of its own, unless
-#: the logarithm of the odds against it is this large.
-BEYOND_DOUBT = 300.0
-#: Where a trial leaves more than the right lattice may, only rivals that leave less than
-#: this share of it.
-BETTER = 0.9
-#: By how much every other lattice's misfit, less the noise, must exceed the best one's; and
-#: by how much where the residual still has a wave that is not on the lattice.
-WORSE, MUCH_WORSE = 3.0, 10.0
-#: Largest misfit beyond the noise and as much again.
-MOST_EXCESS = 6e-4
-#: So many times this may be left where the support is merely too small.
-PROMISING = 3.0
-#: Where the noise is known no better than this, as a fraction of it, the odds alone decide.
-UNSURE = 0.05
-#: Such a wave stands out of what is around it in the residual's transform by this factor
-#: (periods that were missed leave several hundreds), and has this relative amplitude.
-PEAK, FAINT = 100.0, 0.004
 
 
 def find_lattice(
@@ -182,9 +160,8 @@ class _Search:
         self.sro = sro
         self.pool: list[NDArray[np.float64]] = []
         self.settled: list[NDArray[np.float64]] = []
-        self.trials: list[Trial] = []
-        self.alternatives: list[float] = []
         self.bench = self._bench(REACH * self._extent(self.factors[0]))
+        self.evidence = Evidence(self.bench)
 
     def run(self) -> FoundLattice:
         self._propose(self._proposals(self.factors))
@@ -194,26 +171,28 @@ class _Search:
             self._propose(lattices_of_points(*points, self.shape, 2))
         rounds = 0
         for rounds in range(1, ROUNDS + 1):
-            before = self.best
+            before = self.evidence.best
             for direct in self._ranked()[:TRIES]:
                 self._settle(direct)
-                if self._clear():
+                if self.evidence.clear:
                     return self._verdict(rounds)
-                if rounds == 1 and self._hopeless():
+                if rounds == 1 and self.evidence.hopeless():
                     break
-            if self.best is None:
+            if self.evidence.best is None:
                 break
             # What a hopeless trial makes of the form factor says little before the scan.
-            grown = (rounds > 1 or not self._hopeless(PROMISING)) and self._grow()
-            if self._clear() or (rounds > 2 and self.best is before and not grown):
+            grown = (rounds > 1 or not self.evidence.hopeless(PROMISING)) and self._grow()
+            if self.evidence.clear or (
+                rounds > 2 and self.evidence.best is before and not grown
+            ):
                 break
             if rounds == 1:
                 self._scan()
-            elif not self._ordered(self.best):
+            elif not self.evidence.ordered(self.evidence.best):
                 break
             else:
-                self._propose(self._beyond(self.best))
-                self._propose(self._proposals([self.best.form_factor]))
+                self._propose(self._beyond(self.evidence.best))
+                self._propose(self._proposals([self.evidence.best.form_factor]))
         return self._verdict(rounds)
 
     def _scan(self) -> None:
@@ -229,13 +208,6 @@ class _Search:
         for first in points[np.argsort(-strength)[:FIRST_POINTS]]:
             self._propose(second_directions(left, self.valid, self.factor, first))
 
-    def _hopeless(self, margin: float = 1.0) -> bool:
-        """Whether the best trial leaves more than the right lattice could."""
-        best = self.best
-        return best is not None and not (
-            self._down_to_noise(best) or best.misfit < margin * MOST_EXCESS + 2 * best.noise
-        )
-
     def _propose(self, lattices: list[NDArray[np.float64]]) -> None:
         for direct in lattices:
             if not any(same_lattice(direct, other, 0.02) for other in self.pool):
@@ -250,10 +222,6 @@ class _Search:
     def _known(self, direct: NDArray) -> bool:
         return any(same_lattice(direct, other, 0.02) for other in self.settled)
 
-    @property
-    def best(self) -> Trial | None:
-        return min(self.trials, key=lambda t: t.misfit, default=None)
-
     def _bench(self, radius: float) -> Bench:
         from dsfunet_core.factorization.preparation import build_problem
 
@@ -264,19 +232,18 @@ class _Search:
 
     def _grow(self) -> bool:
         """Larger support for the two best trials, if the form factor asks for it."""
-        assert self.best is not None
-        radius = REACH * self._extent(self.best.form_factor)
+        assert self.evidence.best is not None
+        radius = REACH * self._extent(self.evidence.best.form_factor)
         if radius < WORTHWHILE * self.bench.radius:
             return False
         bench = self._bench(radius)
         if bench.radius < WORTHWHILE * self.bench.radius:
             return False
-        ranked = sorted(self.trials, key=lambda t: t.misfit)[:2]
-        self.bench = bench
-        self.trials, self.alternatives, self.settled = [], [], []
+        ranked = sorted(self.evidence.trials, key=lambda t: t.misfit)[:2]
+        self.bench, self.evidence, self.settled = bench, Evidence(bench), []
         for trial in ranked:
             self._settle(trial.direct)
-            if self._clear():
+            if self.evidence.clear:
                 break
         return True
 
@@ -324,7 +291,7 @@ class _Search:
         if self.cancelled is not None and self.cancelled():
             raise CancelledError("the search for the lattice was cancelled")
         trial = self.bench.try_lattice(reduced(direct), ORDER, cycles=CYCLES)
-        if self.best is None or trial.misfit < NEARLY * self.best.misfit:
+        if self.evidence.best is None or trial.misfit < NEARLY * self.evidence.best.misfit:
             if not trial.converged:
                 trial = self.bench.try_lattice(
                     trial.direct, ORDER, cycles=MORE_CYCLES, after=trial
@@ -334,30 +301,23 @@ class _Search:
     def _settle(self, direct: NDArray) -> None:
         """Trial of a lattice, then of its rivals for as long as they explain more."""
         queue = [direct]
-        while queue and len(self.trials) < MOST:
+        while queue and len(self.evidence.trials) < MOST:
             direct = queue.pop(0)
             if self._known(direct):
                 continue
             trial = self._try(direct)
             self.settled += [direct, trial.direct]
-            self.trials.append(trial)
-            if trial is not self.best:
+            self.evidence.trials.append(trial)
+            if trial is not self.evidence.best:
                 continue
             rivals = self._rivals(trial)
-            self.alternatives = [misfit for _, misfit in rivals]
-            need = BETTER * trial.misfit if self._hopeless() else np.inf
+            self.evidence.alternatives = [misfit for _, misfit in rivals]
+            need = BETTER * trial.misfit if self.evidence.hopeless() else np.inf
             queue = [
                 rival
                 for rival, misfit in rivals
-                if self._doubtful(trial, misfit) and misfit < need
+                if self.evidence.doubtful(trial, misfit) and misfit < need
             ]
-
-    def _doubtful(self, trial: Trial, misfit: float) -> bool:
-        """Whether a rival could do better with a form factor of its own."""
-        odds = 0.5 * trial.independent * np.log(misfit / max(trial.misfit, 1e-300))
-        excess = max(trial.misfit - trial.noise, 1e-12)
-        outstanding = self._down_to_noise(trial) or misfit - trial.noise > MUCH_WORSE * excess
-        return bool(odds < BEYOND_DOUBT or not outstanding)
 
     def _rivals(self, trial: Trial) -> list[tuple[NDArray[np.float64], float]]:
         """Best superlattice, sublattice and other candidate, with this form factor."""
@@ -384,58 +344,8 @@ class _Search:
         pixels = np.linalg.norm(np.linalg.inv(direct), axis=1)
         return bool(np.linalg.norm(cycles[:, 0]) >= SHORTEST and pixels.min() >= 3)
 
-    def _others(self) -> float:
-        """Smallest misfit of any other lattice."""
-        best = self.best
-        tried = [
-            t.misfit
-            for t in self.trials
-            if best is not None and not same_lattice(t.direct, best.direct)
-        ]
-        return min([*tried, *self.alternatives], default=0.0)
-
-    def _gap(self) -> float:
-        """Logarithm of the odds of the best against everything else that was tried."""
-        if (best := self.best) is None:
-            return 0.0
-        ratio = self._others() / max(best.misfit, 1e-300)
-        return 0.5 * best.independent * float(np.log(max(ratio, 1.0)))
-
-    def _worse(self) -> float:
-        """How many times larger the others' misfit is, less the noise."""
-        if (best := self.best) is None:
-            return 0.0
-        return (self._others() - best.noise) / max(best.misfit - best.noise, 1e-12)
-
-    def _down_to_noise(self, trial: Trial) -> bool:
-        """Whether a trial leaves nothing but noise."""
-        return trial.misfit - trial.noise < UNSURE * trial.noise
-
-    def _clear(self) -> bool:
-        best = self.best
-        return (
-            best is not None
-            and best.unexplained < MOST_UNEXPLAINED
-            and best.misfit < MOST_EXCESS + 2 * best.noise
-            and (
-                self._down_to_noise(best)
-                or self._worse() > (WORSE if self._quiet(best) else MUCH_WORSE)
-            )
-            and self._gap() > CERTAIN
-            and self._ordered(best)
-        )
-
-    def _ordered(self, trial: Trial) -> bool:
-        """Whether a form factor alone, with a larger support, is no explanation."""
-        return self.bench.against_none(trial) > ORDERED * 2 * len(trial.values)
-
-    def _quiet(self, trial: Trial) -> bool:
-        """Whether no wave that the lattice misses is left."""
-        height, amplitude = self.bench.residual_wave(trial)
-        return height < PEAK or amplitude < FAINT
-
     def _verdict(self, rounds: int) -> FoundLattice:
-        best = self.best
+        best = self.evidence.best
         notes: dict[str, float] = {
             "rounds": rounds,
             "candidates": len(self.pool),
@@ -445,11 +355,11 @@ class _Search:
             return FoundLattice(
                 False, None, None, 0.0, 1.0, "No periodicity stands out.", None, notes
             )
-        merit = self._gap()
-        found = self._clear()
+        merit = self.evidence.gap
+        found = self.evidence.clear
         notes |= {"misfit": best.misfit, "independent": best.independent}
         notes["against_none"] = self.bench.against_none(best)
-        notes["noise"], notes["worse"] = best.noise, self._worse()
+        notes["noise"], notes["worse"] = best.noise, self.evidence.worse
         notes["peak"], notes["wave"] = self.bench.residual_wave(best)
         basis = reduced(best.direct)
         change = np.rint(np.linalg.solve(best.direct, basis))
