@@ -36,6 +36,8 @@ UNSURE = 0.05
 #: Such a wave stands out of what is around it in the residual's transform by this factor
 #: (periods that were missed leave several hundreds), and has this relative amplitude.
 PEAK, FAINT = 100.0, 0.004
+#: Where nothing but noise is left, no wave may stand out by this (white noise: 16).
+WHITE = 30.0
 
 
 class Evidence:
@@ -111,8 +113,8 @@ class Evidence:
             and best.unexplained < MOST_UNEXPLAINED
             and best.misfit < MOST_EXCESS + 2 * best.noise
             and (
-                self._down_to_noise(best)
-                or self.worse > (WORSE if self._quiet(best) else MUCH_WORSE)
+                (self._down_to_noise(best) and self._quiet(best, WHITE))
+                or self.worse > (WORSE if self._quiet(best, PEAK) else MUCH_WORSE)
             )
             and self.gap > CERTAIN
             and self.ordered(best)
@@ -122,7 +124,7 @@ class Evidence:
         """Whether a form factor alone, with a larger support, is no explanation."""
         return self.bench.against_none(trial) > ORDERED * 2 * len(trial.values)
 
-    def _quiet(self, trial: Trial) -> bool:
+    def _quiet(self, trial: Trial, peak: float) -> bool:
         """Whether no wave that the lattice misses is left."""
         height, amplitude = self.bench.residual_wave(trial)
-        return height < PEAK or amplitude < FAINT
+        return height < peak or amplitude < FAINT
