@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from factorization_planes import known_plane
 
 from dsfunet_core.errors import CancelledError
@@ -11,8 +12,12 @@ from dsfunet_core.factorization.lattice_points import (
     reduced,
     same_lattice,
 )
+from dsfunet_core.factorization.lattice_scan import second_directions
 from dsfunet_core.factorization.lattice_search import find_lattice, search_lattice
+from dsfunet_core.factorization.lattice_trial import Bench
+from dsfunet_core.factorization.pieces import cut_up
 from dsfunet_core.factorization.plane_data import PlaneData
+from dsfunet_core.factorization.preparation import build_problem
 from dsfunet_core.factorization.shift import shift_lattice
 
 
@@ -52,6 +57,62 @@ def holes(shape):
     return valid
 
 
+def problem_of(known):
+    origin = np.array([n // 2 for n in known.plane.shape], float)
+    data = PlaneData(known.plane.intensity, holes(known.plane.shape), 8 * np.eye(2), origin)
+    return build_problem([data], 5, False, True, np.eye(2), None)[0], origin
+
+
+def test_pieces_join_to_the_plane_they_were_cut_from():
+    problem, origin = problem_of(known_plane())
+    problem.valid[0, :50, :50] = 0
+    pieces = cut_up(problem, torch.as_tensor(origin)[None], 3)
+    assert len(pieces.problem.valid) < 9
+    joined = pieces.joined(pieces.problem.intensity * pieces.problem.valid)
+    torch.testing.assert_close(joined, (problem.intensity * problem.valid)[0])
+    # The same pixel of the plane, whichever piece it is counted in.
+    corners = torch.as_tensor(origin) - pieces.origin
+    h, w = pieces.problem.valid.shape[1:]
+    assert set((corners[:, 0] / h).tolist()) <= {0, 1, 2}
+    assert set((corners[:, 1] / w).tolist()) <= {0, 1, 2}
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_trial_mends_the_right_lattice_and_rejects_a_wrong_one(number):
+    known = known_plane(step=0.085)
+    true = reduced(known.plane.lattice.direct_basis)
+    problem, origin = problem_of(known)
+    bench = Bench(problem, origin, number, 0.06)
+    strain = np.array([[1.004, 0.002], [-0.003, 0.997]])
+    right = bench.try_lattice(strain @ true, 5, cycles=6)
+    assert same_lattice(right.direct, true, 1e-3)
+    wrong = bench.try_lattice(true @ np.diag([1, 0.5]), 5, cycles=6)
+    assert wrong.misfit > 4 * right.misfit
+    assert bench.against_none(right) > 240
+    # A continued trial is no worse for having been continued.
+    more = bench.try_lattice(right.direct, 5, cycles=2, after=right)
+    assert more.misfit < 1.05 * right.misfit
+
+
+def test_a_second_direction_too_faint_for_peaks_is_scanned_for():
+    rng = np.random.default_rng(8)
+    shape = (128, 128)
+    rows, columns = np.indices(shape) - 64
+    direct = np.array([[0.085, 0.012], [-0.01, 0.105]])
+    sro = np.ones(shape)
+    for h in range(-5, 6):
+        for k in range(6):
+            if (k, h) > (0, 0):
+                size = 0.4 / h**2 if k == 0 else 0.008
+                d = direct @ [h, k]
+                phase = 2 * np.pi * (d[0] * rows + d[1] * columns + rng.random())
+                sro += size * np.cos(phase)
+    form_factor = 1 + np.exp(-(rows**2 + columns**2) / 2e3)
+    intensity = form_factor * sro + 0.04 * rng.normal(size=shape)
+    found = second_directions(intensity, holes(shape), form_factor, direct[:, 0])
+    assert same_lattice(found[0], direct, 0.03)
+
+
 def test_lattice_of_an_image_without_any_geometry():
     known = known_plane(step=0.085)
     image = known.plane.replace(cell=None, origin=None, steps=None)
@@ -78,6 +139,19 @@ def test_no_lattice_is_found_where_there_is_none():
     found = search_lattice(noisy, holes(noisy.shape))
     assert not found.found
     assert found.reason
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("counts", [0, 5])
+def test_fringes_of_a_large_molecule_are_no_order(counts):
+    # Two humps ten times as far apart as they are wide: waves in |F|², no lattice.
+    rows, columns = np.indices((128, 128)) - 64.0
+    hump = np.exp(-(rows**2 + columns**2) / 3e3)
+    fringes = 2 + np.cos(0.31 * rows + 0.17 * columns) + np.cos(0.12 * rows - 0.28 * columns)
+    image = hump * fringes
+    if counts:
+        image = np.random.default_rng(4).poisson(image * counts / image.mean()).astype(float)
+    assert not search_lattice(image, holes(image.shape)).found
 
 
 def test_a_search_can_be_cancelled():

@@ -136,6 +136,18 @@ def reduced(direct: NDArray) -> NDArray[np.float64]:
     return np.stack([a, b], axis=1)
 
 
+def _all_reduced(direct: NDArray) -> NDArray[np.float64]:
+    """Reduced bases of many lattices, shape (n, 2, 2), whatever their handedness."""
+    a, b = direct[..., 0].copy(), direct[..., 1].copy()
+    while True:
+        longer = ((a**2).sum(1) > (b**2).sum(1))[:, None]
+        a, b = np.where(longer, b, a), np.where(longer, a, b)
+        shift = np.rint((a * b).sum(1) / np.maximum((a**2).sum(1), 1e-300))
+        if not shift.any():
+            return np.stack([a, b], axis=2)
+        b = b - shift[:, None] * a
+
+
 def same_lattice(first: NDArray, second: NDArray, tolerance: float = 0.005) -> bool:
     """Whether two bases span the same lattice.
 
@@ -185,28 +197,26 @@ def lattices_of_points(
     sums = [f(p, q) for p, q in combinations(points, 2) for f in (np.add, np.subtract)]
     spanning = np.array([*points, *sums, *(points / 2), *(points / 3)])
     cycles = np.array(shape, float)
-    scored = []
-    for a, b in combinations(spanning, 2):
-        direct = np.stack([a, b], axis=1)
-        area = abs(float(np.linalg.det(direct * cycles[:, None])))
-        if area < SHORTEST**2:
-            continue
-        direct = reduced(direct)
-        if np.linalg.norm(direct[:, 0] * cycles) < SHORTEST:
-            continue
-        index = np.linalg.solve(direct, points.T)
-        whole = np.rint(index)
-        off = np.linalg.norm((direct @ (index - whole)) * cycles[:, None], axis=0)
-        held = np.clip(1 - (off / TOLERANCE) ** 2, 0, None) * (np.abs(whole).max(0) <= HIGHEST)
-        share = float(held @ strength / max(strength.sum(), 1e-300))
-        scored.append((share + PARSIMONY * np.log(area), share, direct, whole, held))
-    scored.sort(key=lambda entry: -entry[0])
+    i, j = np.triu_indices(len(spanning), 1)
+    direct = np.stack([spanning[i], spanning[j]], axis=2)  # pair, component, vector
+    area = np.abs(np.linalg.det(direct * cycles[:, None]))
+    direct, area = direct[area >= SHORTEST**2], area[area >= SHORTEST**2]
+    direct = _all_reduced(direct)
+    far = np.linalg.norm(direct[:, :, 0] * cycles, axis=1) >= SHORTEST
+    direct, area = direct[far], area[far]
+    index = np.linalg.solve(direct, np.broadcast_to(points.T, (len(direct), *points.T.shape)))
+    whole = np.rint(index)
+    off = np.linalg.norm((direct @ (index - whole)) * cycles[:, None], axis=1)
+    held = np.clip(1 - (off / TOLERANCE) ** 2, 0, None) * (np.abs(whole).max(1) <= HIGHEST)
+    share = held @ strength / max(float(strength.sum()), 1e-300)
+    score = share + PARSIMONY * np.log(area)
     found: list[NDArray[np.float64]] = []
-    for _, _, direct, whole, held in scored:
-        weight = (held * strength) ** 2
-        normal = (whole * weight) @ whole.T
-        hold = 1e-6 * weight.sum() * np.eye(2)
-        better = np.linalg.solve(normal + hold, (whole * weight) @ points + hold @ direct.T).T
+    for k in np.argsort(-score, kind="stable"):
+        weight = (held[k] * strength) ** 2
+        normal = (whole[k] * weight) @ whole[k].T
+        hold = 1e-6 * max(float(weight.sum()), 1e-30) * np.eye(2)
+        right = (whole[k] * weight) @ points + hold @ direct[k].T
+        better = np.linalg.solve(normal + hold, right).T
         if not any(same_lattice(better, other, 0.02) for other in found):
             found.append(reduced(better))
         if len(found) == n:

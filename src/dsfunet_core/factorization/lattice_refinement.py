@@ -17,12 +17,7 @@ from dsfunet_core.factorization.problem import (
     evaluate,
     jacobian_fields,
 )
-from dsfunet_core.factorization.solver import (
-    cholesky,
-    gradient,
-    normal_matrix,
-    with_prior,
-)
+from dsfunet_core.factorization.solver import cholesky
 from dsfunet_core.factorization.weighting import pixel_weights
 
 if TYPE_CHECKING:
@@ -38,6 +33,8 @@ EXPECTED_ERROR = 0.01
 STILL = 3e-4
 #: Largest shift in one cycle [cycles at the plane's edge, first harmonic].
 LARGEST_STEP = 0.2
+#: Nothing is gained beyond this misfit, in units of the signal's mean square.
+EXACT = 1e-7
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,22 +47,25 @@ class RefinedLattice:
         With the lattice moved.
     unknowns : Unknowns
         Coefficients that go with it.
-    direct : ndarray, shape (batch, 2, 2)
+    direct : ndarray, shape (2, 2)
         Columns: direct-lattice vectors [cycles a pixel].
-    sigma : ndarray, shape (batch, 2, 2)
+    sigma : ndarray, shape (2, 2)
         Their standard uncertainties, factors marginalised.
+    converged : bool
+        Whether the lattice stood still, or nothing was left to be explained.
     """
 
     problem: Problem
     unknowns: Unknowns
     direct: NDArray[np.float64]
     sigma: NDArray[np.float64]
+    converged: bool
 
 
 def refine_lattice(
     problem: Problem,
     unknowns: Unknowns,
-    direct: Tensor,
+    direct: NDArray,
     origin: Tensor,
     spacing: NDArray,
     *,
@@ -82,13 +82,15 @@ def refine_lattice(
     Parameters
     ----------
     problem : Problem
-        Data and bases; the coefficients of the order complex.
+        One plane, or its pieces as a batch (see `pieces`): each has a form factor of its
+        own, order and lattice are common to all. The coefficients of the order are complex;
+        there is no background.
     unknowns : Unknowns
-        Where to start.
-    direct : Tensor, shape (batch, 2, 2)
+        Where to start; the coefficients of the order the same in every row.
+    direct : ndarray, shape (2, 2)
         Columns: direct-lattice vectors [cycles a pixel].
     origin : Tensor, shape (batch, 2)
-        Pixel the phases are counted from.
+        Pixel of each piece that the phases are counted from.
     spacing : ndarray, shape (2, 2)
         Cycles per pixel → real space.
     max_cycles : int
@@ -99,75 +101,115 @@ def refine_lattice(
     RefinedLattice
         Lattice, factors, uncertainties.
     """
-    rows, columns = problem.intensity.shape[1:]
-    edge = torch.tensor([rows / 2, columns / 2], dtype=direct.dtype, device=direct.device)
-    expected = EXPECTED_ERROR * torch.linalg.vector_norm(direct, dim=1)  # batch, vector
-    start = direct
-    sigma = torch.zeros_like(direct)
-    precision, mean = prior(problem)
-    n, m, _ = problem.sizes
+    here = torch.as_tensor(np.array(direct)).to(problem.intensity)
+    edge = _farthest(problem, origin)
+    hold = 1 / (EXPECTED_ERROR * torch.linalg.vector_norm(here, dim=0)) ** 2
+    converged = False
+    first, sigma = here, torch.zeros_like(here)
     for _ in range(max_cycles):
         fields = evaluate(problem, unknowns)
-        weights, misfit, _ = pixel_weights(problem, fields, robust=problem.robust)
-        precision[:, n : n + m] = 1 / decay_variance(problem, unknowns.sro)
-        matrix, right = _normal(
-            problem, unknowns, origin, fields, weights, misfit, precision, mean
+        weights, exact = _scaled_weights(problem, fields)
+        normal = _Normal(problem, unknowns, origin, fields, weights)
+        normal.matrix.diagonal()[-4:] += hold.repeat(2)
+        normal.right[-4:] -= (hold * (here - first)).flatten()
+        step, shift, covariance = normal.solved()
+        far = float((shift.abs() * edge[:, None]).sum(0).amax())
+        length = min(LARGEST_STEP / max(far, 1e-300), 1.0)
+        problem, unknowns, here = _moved(
+            problem, unknowns, here, origin, spacing, step, shift, length, weights
         )
-        total = right.shape[1] - 4
-        hold = (1 / expected**2)[:, None].expand(-1, 2, -1).flatten(1)
-        matrix.diagonal(dim1=1, dim2=2)[:, total:] += hold
-        right[:, total:] -= hold * (direct - start).flatten(1)
-        factor = cholesky(matrix)
-        step = torch.cholesky_solve(right[..., None], factor)[..., 0]
-        shift = step[:, total:].unflatten(1, (2, 2))
-        far = (shift.abs() * edge[:, None]).sum(1).amax(1)
-        length = (LARGEST_STEP / far.clamp(min=1e-300)).clamp(max=1)
-        problem, unknowns, direct = _moved(
-            problem, unknowns, direct, origin, spacing, step, length, misfit, weights
-        )
-        unit = torch.zeros_like(matrix[:, :, :4])
-        unit[:, total:] = torch.eye(4, dtype=unit.dtype, device=unit.device)
-        inverse = torch.cholesky_solve(unit, factor)[:, total:]
-        sigma = inverse.diagonal(dim1=1, dim2=2).sqrt().unflatten(1, (2, 2))
-        if float(far.max()) < STILL:
+        sigma = covariance.diagonal().clamp(min=0).sqrt().reshape(2, 2)
+        converged = far < STILL or exact
+        if converged:
             break
-    return RefinedLattice(problem, unknowns, direct.cpu().numpy(), sigma.cpu().numpy())
+    return RefinedLattice(problem, unknowns, here.cpu().numpy(), sigma.cpu().numpy(), converged)
 
 
-def _normal(
-    problem: Problem,
-    unknowns: Unknowns,
-    origin: Tensor,
-    fields: Fields,
-    weights: Tensor,
-    misfit: Tensor,
-    precision: Tensor,
-    mean: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """Normal matrix and right-hand side with the lattice's components last."""
-    d_h, d_s = jacobian_fields(problem, fields)
-    residual = weights * (problem.intensity - fields.model)
-    inner = with_prior(normal_matrix(problem, fields, weights), misfit, precision)
-    right = gradient(problem, fields, residual) / misfit[:, None]
-    right = right - precision * (unknowns.cat() - mean)
-    batch, total = right.shape
-    matrix = inner.new_empty((batch, total + 4, total + 4))
-    matrix[:, :total, :total] = inner
-    slopes = [d_s * slope for slope in _slopes(problem, unknowns, origin)]
-    more = []
-    for k, slope in enumerate(slopes):
-        weighted = weights * slope / misfit[:, None, None]
-        parts = [
-            problem.form_factor_basis.analyze(d_h * weighted),
-            problem.sro_basis.analyze(d_s * weighted),
-        ]
-        if problem.background_basis is not None:
-            parts.append(torch.einsum("bhw,khw->bk", weighted, problem.background_basis))
-        matrix[:, total + k, :total] = matrix[:, :total, total + k] = torch.cat(parts, 1)
-        for j, other in enumerate(slopes):
-            matrix[:, total + k, total + j] = (weighted * other).sum((1, 2))
-        more.append((slope * residual).sum((1, 2)) / misfit)
-    return matrix, torch.cat([right, torch.stack(more, 1)], 1)
+def _farthest(problem: Problem, origin: Tensor) -> Tensor:
+    """Largest distances from the origin along rows and columns [pixels]."""
+    size = torch.tensor(problem.intensity.shape[1:]).to(origin)
+    return torch.maximum(origin.abs(), (size - origin).abs()).amax(0)
+
+
+def _scaled_weights(problem: Problem, fields: Fields) -> tuple[Tensor, bool]:
+    """Weights in units of the misfit of all pieces, and whether nothing is to be gained."""
+    weights, misfit, _ = pixel_weights(problem, fields, robust=problem.robust)
+    used = (weights > 0).sum((1, 2))
+    misfit = (misfit * used).sum() / used.sum()
+    signal = (weights * problem.intensity**2).sum() / used.sum()
+    return weights / misfit, bool(misfit < EXACT * signal)
+
+
+class _Normal:
+    """Normal equations with the form factors of all pieces eliminated.
+
+    What is left are the coefficients of the order and the lattice's components, which
+    come last. The pieces' blocks are independent of each other.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        unknowns: Unknowns,
+        origin: Tensor,
+        fields: Fields,
+        weights: Tensor,
+    ) -> None:
+        h_basis, s_basis = problem.form_factor_basis, problem.sro_basis
+        n, m, _ = problem.sizes
+        precision, mean = prior(problem)
+        d_h, d_s = jacobian_fields(problem, fields)
+        residual = weights * (problem.intensity - fields.model)
+        own = h_basis.gram(weights * d_h**2)
+        own.diagonal(dim1=1, dim2=2).add_(precision[:, :n])
+        own_right = h_basis.analyze(d_h * residual)
+        own_right -= precision[:, :n] * (unknowns.form_factor - mean[:, :n])
+        slopes = [d_s * slope for slope in _slopes(problem, unknowns, origin)]
+        weighted = [weights * slope for slope in slopes]
+        cross = torch.cat(
+            [
+                s_basis.cross(weights * d_h * d_s, h_basis),
+                torch.stack([h_basis.analyze(d_h * w) for w in weighted], 2),
+            ],
+            2,
+        )
+        common = cross.new_zeros(m + 4, m + 4)
+        common[:m, :m] = s_basis.gram(weights * d_s**2).sum(0)
+        beside = torch.stack([s_basis.analyze(d_s * w).sum(0) for w in weighted], 1)
+        common[:m, m:], common[m:, :m] = beside, beside.T
+        for k, one in enumerate(weighted):
+            for j, other in enumerate(slopes):
+                common[m + k, m + j] = (one * other).sum()
+        order = unknowns.sro[0]
+        decay = 1 / decay_variance(problem, unknowns.sro)[0]
+        common.diagonal()[:m] += decay
+        right = torch.cat(
+            [
+                s_basis.analyze(d_s * residual).sum(0) - decay * order,
+                torch.stack([(slope * residual).sum() for slope in slopes]),
+            ]
+        )
+        self._factor = cholesky(own)
+        #: L⁻¹ of what ties the form factors to the rest, and of their own right-hand side.
+        self._tied = torch.linalg.solve_triangular(
+            self._factor, torch.cat([cross, own_right[..., None]], 2), upper=False
+        )
+        reduced = self._tied.mT @ self._tied
+        self.matrix = common - reduced[:, :-1, :-1].sum(0)
+        self.right = right - reduced[:, :-1, -1].sum(0)
+
+    def solved(self) -> tuple[Unknowns, Tensor, Tensor]:
+        """Step of both factors, step of the lattice, and the lattice's covariance."""
+        m = len(self.right) - 4
+        factor = cholesky(self.matrix[None])
+        step = torch.cholesky_solve(self.right[None, :, None], factor)[0, :, 0]
+        unit = torch.zeros_like(self.matrix[:, :4])
+        unit[m:] = torch.eye(4, dtype=unit.dtype, device=unit.device)
+        covariance = torch.cholesky_solve(unit[None], factor)[0, m:]
+        left = self._tied[..., -1:] - self._tied[..., :-1] @ step[:, None]
+        own = torch.linalg.solve_triangular(self._factor.mT, left, upper=True)[..., 0]
+        order = step[:m].expand(len(own), -1)
+        return Unknowns(own, order, own[:, :0]), step[m:].reshape(2, 2), covariance
 
 
 def _slopes(problem: Problem, unknowns: Unknowns, origin: Tensor) -> list[Tensor]:
@@ -197,26 +239,25 @@ def _moved(
     direct: Tensor,
     origin: Tensor,
     spacing: NDArray,
-    step: Tensor,
-    length: Tensor,
-    misfit: Tensor,
+    step: Unknowns,
+    shift: Tensor,
+    length: float,
     weights: Tensor,
 ) -> tuple[Problem, Unknowns, Tensor]:
-    """Take the step, halved for the planes where it overshoots."""
+    """Take the step, halved where it overshoots."""
 
-    def cost(some: Problem, values: Unknowns) -> Tensor:
+    def cost(some: Problem, values: Unknowns) -> float:
         residual = some.intensity - evaluate(some, values).model
-        return (weights * residual**2).sum((1, 2)) / misfit
+        return float((weights * residual**2).sum())
 
     before = cost(problem, unknowns)
     for _ in range(6):
-        scaled = length[:, None] * step
-        new = direct + scaled[:, -4:].unflatten(1, (2, 2))
-        basis = problem.sro_basis.with_lattice(torch.linalg.inv(new).mT, origin, spacing)
+        new = direct + length * shift
+        reciprocal = torch.linalg.inv(new).mT.expand(len(origin), -1, -1)
+        basis = problem.sro_basis.with_lattice(reciprocal, origin, spacing)
         trial = replace(problem, sro_basis=basis)
-        values = unknowns.moved(scaled[:, :-4])
-        worse = cost(trial, values) > before * (1 + 1e-9) + 1e-9
-        if not bool(worse.any()):
+        values = unknowns.moved(length * step.cat())
+        if cost(trial, values) <= before * (1 + 1e-9) + 1e-9:
             break
-        length = torch.where(worse, length / 2, length)
+        length /= 2
     return trial, values, new

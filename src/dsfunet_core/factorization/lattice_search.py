@@ -14,10 +14,10 @@ import numpy as np
 
 from dsfunet_core.errors import CancelledError
 from dsfunet_core.factorization.found_lattice import (
-    MOST_UNEXPLAINED,
     FoundLattice,
     in_words,
 )
+from dsfunet_core.factorization.lattice_evidence import BETTER, PROMISING, Evidence
 from dsfunet_core.factorization.lattice_points import (
     SHORTEST,
     lattices_of_points,
@@ -26,6 +26,7 @@ from dsfunet_core.factorization.lattice_points import (
     reduced,
     same_lattice,
 )
+from dsfunet_core.factorization.lattice_scan import second_directions
 from dsfunet_core.factorization.lattice_trial import Bench, Trial
 from dsfunet_core.factorization.plane_data import PlaneData
 
@@ -40,38 +41,22 @@ __all__ = ["FoundLattice", "find_lattice", "search_lattice"]
 
 #: Widths of the local means tried where no form factor is given [pixels].
 WIDTHS = (6.0, 9.0, 14.0)
-#: Largest number of unknowns of the form factor in quick trials, in thorough ones, and in
-#: the last ones on planes that need more.
-QUICK, THOROUGH, LAST = 1100, 2600, 4200
-#: Highest index of the order in either.
-QUICK_ORDER, ORDER = 3, 5
-#: Candidates tried first, candidates tried thoroughly if none of them will do, and rounds
-#: with a better form factor.
-FAVOURITES, FINALISTS, ROUNDS = 2, 3, 4
+#: Unknowns of the form factor: at most, and at least in a piece of the plane.
+MOST_UNKNOWNS, PIECE = 7500, 400
+#: Highest index of the order.
+ORDER = 5
+#: Cycles of a trial, and of its continuation if it is the best or nearly so.
+CYCLES, MORE_CYCLES, NEARLY = 4, 4, 1.5
+#: Candidates tried in a round, rounds, trials at most with one support.
+TRIES, ROUNDS, MOST = 2, 4, 8
+#: Share of the support in which the form factor is fitted without order, and points of the
+#: quotient from which second directions are looked for.
+ALONE, FIRST_POINTS = 0.83, 2
 #: Density by which sublattices and superlattices may differ.
 FAMILY = 3
-#: The support is this many times the radius that holds most of a form factor's transform.
-QUICK_REACH, REACH = 1.2, 1.5
-#: A lattice is certain from this logarithm of the odds against the next best (chance alone
-#: makes differences of ten: the spread of χ² with 120 coefficients), and from this one, a
-#: coefficient, against no order at all.
-CERTAIN, ORDERED = 30.0, 2.0
-#: By how much every other lattice's misfit, less the noise, must exceed the best one's; and
-#: by how much where the residual still has a wave that is not on the lattice.
-WORSE, MUCH_WORSE = 3.0, 10.0
-#: Largest misfit beyond the noise and as much again.
-MOST_EXCESS = 6e-4
-#: Where the noise is known no better than this, as a fraction of it, the odds alone decide.
-UNSURE = 0.05
-#: Such a wave stands out of what is around it in the residual's transform by this factor
-#: (periods that were missed leave several hundreds), and has this relative amplitude.
-PEAK, FAINT = 100.0, 0.004
-#: Thorough trials at most.
-MOST = 9
-#: Relatives are followed while each leaves less than this share of the misfit before.
-GAIN = 0.7
-#: Misfit from which on sublattices get trials of their own.
-HARDLY_ANYTHING = 2e-4
+#: The support is this many times the radius that holds most of a form factor's transform;
+#: it grows where that of the best trial asks for more by this factor.
+REACH, WORTHWHILE = 1.5, 1.08
 
 
 def find_lattice(
@@ -169,62 +154,98 @@ class _Search:
             self.factors = [local_mean(self.intensity, valid, w) for w in WIDTHS]
         else:
             self.factors = [np.asarray(form_factor, float)]
+        #: With this one candidates are compared before they are tried.
+        self.factor = self.factors[0]
         self.mean = float(intensity[valid].mean())
         self.sro = sro
-        self.tried: list[NDArray[np.float64]] = []
-        self.trials: list[Trial] = []
-        self.waves: dict[int, tuple[float, float]] = {}
-        self.noise: dict[int, float] = {}
-        self.alternatives: list[float] = []
-        self._capped = False
+        self.pool: list[NDArray[np.float64]] = []
+        self.settled: list[NDArray[np.float64]] = []
+        self.bench = self._bench(REACH * self._extent(self.factors[0]))
+        self.evidence = Evidence(self.bench)
 
     def run(self) -> FoundLattice:
-        extent = self._extent(self.factors[0])
-        proposals = self._proposals(self.factors)
+        self._propose(self._proposals(self.factors))
         if self.sro is not None:
             ones = np.ones(self.shape)
             points = points_of(np.asarray(self.sro, float), ones > 0, ones)
-            proposals += lattices_of_points(*points, self.shape, 2)
+            self._propose(lattices_of_points(*points, self.shape, 2))
         rounds = 0
         for rounds in range(1, ROUNDS + 1):
-            best = self.best
-            self._round(proposals, extent)
-            if self.best is None:
+            before = self.evidence.best
+            for direct in self._ranked()[:TRIES]:
+                self._settle(direct)
+                if self.evidence.clear:
+                    return self._verdict(rounds)
+                if rounds == 1 and self.evidence.hopeless():
+                    break
+            if self.evidence.best is None:
                 break
-            if self._clear() or (self.best is best and rounds > 1):
+            # What a hopeless trial makes of the form factor says little before the scan.
+            grown = (rounds > 1 or not self.evidence.hopeless(PROMISING)) and self._grow()
+            if self.evidence.clear or (
+                rounds > 2 and self.evidence.best is before and not grown
+            ):
                 break
-            extent = self._extent(self.best.form_factor)
-            proposals = self._beyond(self.best) + self._proposals([self.best.form_factor])
-        self._once_more()
+            if rounds == 1:
+                self._scan()
+            elif not self.evidence.ordered(self.evidence.best):
+                break
+            else:
+                self._propose(self._beyond(self.evidence.best))
+                self._propose(self._proposals([self.evidence.best.form_factor]))
         return self._verdict(rounds)
 
-    def _once_more(self) -> None:
-        """The two best again with more unknowns, if they lacked some."""
-        if self.best is None or self._clear() or not self._capped:
-            return
-        ranked = sorted(self.trials, key=lambda t: t.misfit)[:2]
-        bench = self._bench(REACH * self._extent(ranked[0].form_factor), LAST)
-        self.trials, self.alternatives = [], []
-        for trial in ranked:
-            self._settle(bench, trial.direct, most=3)
-            if self._clear():
-                return
+    def _scan(self) -> None:
+        """Candidates from a form factor that was fitted without order.
 
-    @property
-    def best(self) -> Trial | None:
-        return min(self.trials, key=lambda t: t.misfit, default=None)
+        Fringes of a large molecule look like order until the form factor has them. What a
+        form factor with all of them leaves is the order's.
+        """
+        self.factor = self.bench.without_order(ALONE)
+        points, strength = points_of(self.intensity, self.valid, self.factor)
+        self._propose(lattices_of_points(points, strength, self.shape))
+        left = self.intensity / self.mean
+        for first in points[np.argsort(-strength)[:FIRST_POINTS]]:
+            self._propose(second_directions(left, self.valid, self.factor, first))
 
-    def _bench(self, radius: float, unknowns: int) -> Bench:
+    def _propose(self, lattices: list[NDArray[np.float64]]) -> None:
+        for direct in lattices:
+            if not any(same_lattice(direct, other, 0.02) for other in self.pool):
+                self.pool.append(reduced(direct))
+
+    def _ranked(self) -> list[NDArray[np.float64]]:
+        """Candidates not yet tried, those first that do best with the form factor at hand."""
+        fresh = [x for x in self.pool if not self._known(x)]
+        misfits = [self.bench.misfit_of_order(self.factor, x, ORDER) for x in fresh]
+        return [fresh[k] for k in np.argsort(misfits, kind="stable")]
+
+    def _known(self, direct: NDArray) -> bool:
+        return any(same_lattice(direct, other, 0.02) for other in self.settled)
+
+    def _bench(self, radius: float) -> Bench:
         from dsfunet_core.factorization.preparation import build_problem
 
         origin = np.array([n // 2 for n in self.shape], float)
         data = PlaneData(self.intensity, self.valid, 8 * np.eye(2), origin)
-        problem, _ = build_problem([data], QUICK_ORDER, False, True, np.eye(2), self.device)
-        bench = Bench(problem, origin, radius)
-        self._capped = bench.unknowns > unknowns
-        if self._capped:
-            bench = Bench(problem, origin, radius * np.sqrt(unknowns / bench.unknowns))
-        return bench
+        problem, _ = build_problem([data], ORDER, False, True, np.eye(2), self.device)
+        return Bench.of_plane(problem, origin, radius, MOST_UNKNOWNS, PIECE)
+
+    def _grow(self) -> bool:
+        """Larger support for the two best trials, if the form factor asks for it."""
+        assert self.evidence.best is not None
+        radius = REACH * self._extent(self.evidence.best.form_factor)
+        if radius < WORTHWHILE * self.bench.radius:
+            return False
+        bench = self._bench(radius)
+        if bench.radius < WORTHWHILE * self.bench.radius:
+            return False
+        ranked = sorted(self.evidence.trials, key=lambda t: t.misfit)[:2]
+        self.bench, self.evidence, self.settled = bench, Evidence(bench), []
+        for trial in ranked:
+            self._settle(trial.direct)
+            if self.evidence.clear:
+                break
+        return True
 
     def _extent(self, factor: NDArray) -> float:
         """Radius that holds nearly all of a form factor's transform [cycles a pixel]."""
@@ -266,70 +287,56 @@ class _Search:
             self.shape,
         )
 
-    def _round(self, proposals: list[NDArray], extent: float) -> None:
-        fresh: list[NDArray[np.float64]] = []
-        for direct in proposals:
-            if not any(same_lattice(direct, other, 0.02) for other in [*self.tried, *fresh]):
-                fresh.append(direct)
-        self.tried += fresh
-        if not fresh:
-            return
-        quick_bench = self._bench(QUICK_REACH * extent, QUICK)
-        thorough = self._bench(REACH * extent, THOROUGH)
-        quick: list[Trial] = []
-        for group in (fresh[:FAVOURITES], fresh[FAVOURITES:]):
-            quick += [self._try(quick_bench, direct, QUICK_ORDER) for direct in group]
-            quick.sort(key=lambda t: t.misfit)
-            for trial in quick[: FINALISTS if len(quick) > FAVOURITES else 1]:
-                self._settle(thorough, trial.direct)
-                if self._clear():
-                    return
-
-    def _try(self, bench: Bench, direct: NDArray, order: int) -> Trial:
+    def _try(self, direct: NDArray) -> Trial:
         if self.cancelled is not None and self.cancelled():
             raise CancelledError("the search for the lattice was cancelled")
-        return bench.try_lattice(reduced(direct), order)
+        trial = self.bench.try_lattice(reduced(direct), ORDER, cycles=CYCLES)
+        if self.evidence.best is None or trial.misfit < NEARLY * self.evidence.best.misfit:
+            if not trial.converged:
+                trial = self.bench.try_lattice(
+                    trial.direct, ORDER, cycles=MORE_CYCLES, after=trial
+                )
+        return trial
 
-    def _settle(self, bench: Bench, direct: NDArray, most: int = MOST) -> None:
-        """Thorough trial, then of its relatives for as long as they explain more."""
+    def _settle(self, direct: NDArray) -> None:
+        """Trial of a lattice, then of its rivals for as long as they explain more."""
         queue = [direct]
-        before = np.inf
-        while queue and len(self.trials) < most:
+        while queue and len(self.evidence.trials) < MOST:
             direct = queue.pop(0)
-            if any(same_lattice(direct, t.direct) for t in self.trials):
+            if self._known(direct):
                 continue
-            trial = self._try(bench, direct, ORDER)
-            self.trials.append(trial)
-            self.waves[id(trial)] = bench.residual_wave(trial)
-            self.noise[id(trial)] = bench.noise(trial)
-            if trial is not self.best or trial.misfit > GAIN * before:
+            trial = self._try(direct)
+            self.settled += [direct, trial.direct]
+            self.evidence.trials.append(trial)
+            if trial is not self.evidence.best:
                 continue
-            before = trial.misfit
-            (sparser, with_sparser), (denser, with_denser) = self._relatives(bench, trial)
-            self.alternatives = [with_sparser, with_denser]
-            if denser is not None and with_denser < trial.misfit:
-                queue.append(denser)
-            # The form factor has grown used to this lattice: unless hardly anything is
-            # left, the sparser one gets a trial of its own.
-            if sparser is not None and trial.misfit > HARDLY_ANYTHING:
-                queue.append(sparser)
+            rivals = self._rivals(trial)
+            self.evidence.alternatives = [misfit for _, misfit in rivals]
+            need = BETTER * trial.misfit if self.evidence.hopeless() else np.inf
+            queue = [
+                rival
+                for rival, misfit in rivals
+                if self.evidence.doubtful(trial, misfit) and misfit < need
+            ]
 
-    def _relatives(
-        self, bench: Bench, trial: Trial
-    ) -> list[tuple[NDArray[np.float64] | None, float]]:
-        """Best sublattice and best superlattice, and their misfits with this form factor."""
+    def _rivals(self, trial: Trial) -> list[tuple[NDArray[np.float64], float]]:
+        """Best superlattice, sublattice and other candidate, with this form factor."""
+        factor = trial.form_factor
         basis = reduced(trial.direct)
-        here = max(bench.misfit_of_order(trial, basis, ORDER), 1e-300)
-        found: list[tuple[NDArray[np.float64] | None, float]] = []
-        for change in (lambda m: m, np.linalg.inv):
-            allowed = [x for m in _family(FAMILY) if self._allowed(x := basis @ change(m))]
-            theirs = [bench.misfit_of_order(trial, x, ORDER) for x in allowed]
+        here = max(self.bench.misfit_of_order(factor, basis, ORDER), 1e-300)
+        groups = [
+            [basis @ np.linalg.inv(m) for m in _family(FAMILY)],
+            [basis @ m for m in _family(FAMILY)],
+            [x for x in self.pool if not same_lattice(x, basis, 0.02)],
+        ]
+        rivals: list[tuple[NDArray[np.float64], float]] = []
+        for group in groups:
+            allowed = [x for x in group if self._allowed(x)]
+            theirs = [self.bench.misfit_of_order(factor, x, ORDER) for x in allowed]
             if theirs:
                 k = int(np.argmin(theirs))
-                found.append((allowed[k], trial.misfit * theirs[k] / here))
-            else:
-                found.append((None, np.inf))
-        return found
+                rivals.append((allowed[k], trial.misfit * theirs[k] / here))
+        return rivals
 
     def _allowed(self, direct: NDArray) -> bool:
         """Whether pixels and edges of the plane can tell such a lattice."""
@@ -337,75 +344,27 @@ class _Search:
         pixels = np.linalg.norm(np.linalg.inv(direct), axis=1)
         return bool(np.linalg.norm(cycles[:, 0]) >= SHORTEST and pixels.min() >= 3)
 
-    def _others(self) -> float:
-        """Smallest misfit of any other lattice."""
-        best = self.best
-        tried = [
-            t.misfit
-            for t in self.trials
-            if best is not None and not same_lattice(t.direct, best.direct)
-        ]
-        return min([*tried, *self.alternatives], default=0.0)
-
-    def _gap(self) -> float:
-        """Logarithm of the odds of the best against everything else that was tried."""
-        if (best := self.best) is None:
-            return 0.0
-        ratio = self._others() / max(best.misfit, 1e-300)
-        return 0.5 * best.independent * float(np.log(max(ratio, 1.0)))
-
-    def _worse(self) -> float:
-        """How many times larger the others' misfit is, less the noise."""
-        if (best := self.best) is None:
-            return 0.0
-        excess = max(best.misfit - self.noise[id(best)], 1e-12)
-        return (self._others() - self.noise[id(best)]) / excess
-
-    def _down_to_noise(self, trial: Trial) -> bool:
-        """Whether a trial leaves nothing but noise."""
-        noise = self.noise[id(trial)]
-        return trial.misfit - noise < UNSURE * noise
-
-    def _clear(self) -> bool:
-        best = self.best
-        return (
-            best is not None
-            and best.unexplained < MOST_UNEXPLAINED
-            and best.misfit < MOST_EXCESS + 2 * self.noise[id(best)]
-            and (
-                self._down_to_noise(best)
-                or self._worse() > (WORSE if self._quiet(best) else MUCH_WORSE)
-            )
-            and self._gap() > CERTAIN
-            and best.against_none > ORDERED * 2 * len(best.values)
-        )
-
-    def _quiet(self, trial: Trial) -> bool:
-        """Whether no wave that the lattice misses is left."""
-        height, amplitude = self.waves[id(trial)]
-        return height < PEAK or amplitude < FAINT
-
     def _verdict(self, rounds: int) -> FoundLattice:
-        best = self.best
+        best = self.evidence.best
         notes: dict[str, float] = {
             "rounds": rounds,
-            "candidates": len(self.tried),
-            "thorough": len(self.trials),
+            "candidates": len(self.pool),
+            "trials": self.bench.trials,
         }
         if best is None:
             return FoundLattice(
                 False, None, None, 0.0, 1.0, "No periodicity stands out.", None, notes
             )
-        merit = self._gap()
-        found = self._clear()
+        merit = self.evidence.gap
+        found = self.evidence.clear
         notes |= {"misfit": best.misfit, "independent": best.independent}
-        notes["against_none"] = best.against_none
-        notes["noise"], notes["worse"] = self.noise[id(best)], self._worse()
-        notes["peak"], notes["wave"] = self.waves[id(best)]
+        notes["against_none"] = self.bench.against_none(best)
+        notes["noise"], notes["worse"] = best.noise, self.evidence.worse
+        notes["peak"], notes["wave"] = self.bench.residual_wave(best)
         basis = reduced(best.direct)
         change = np.rint(np.linalg.solve(best.direct, basis))
         sigma = np.sqrt(best.sigma**2 @ change**2)
-        reason = in_words(found, len(self.tried), best.unexplained, merit)
+        reason = in_words(found, len(self.pool), best.unexplained, merit)
         return FoundLattice(
             found, basis, sigma, merit, best.unexplained, reason, best.form_factor, notes
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,12 @@ from scipy import ndimage
 
 from dsfunet_core.factorization.lattice_points import local_mean
 from dsfunet_core.factorization.lattice_refinement import refine_lattice
-from dsfunet_core.factorization.problem import evaluate
-from dsfunet_core.factorization.solver import solve, start
-from dsfunet_core.factorization.support import soft_disc, with_support
-from dsfunet_core.factorization.transforms import SroBasis
+from dsfunet_core.factorization.pieces import cut_up
+from dsfunet_core.factorization.priors import SRO_PRIOR_SIGMA
+from dsfunet_core.factorization.problem import Unknowns, evaluate
+from dsfunet_core.factorization.solver import cholesky
+from dsfunet_core.factorization.support import REACH, embed, with_support
+from dsfunet_core.factorization.transforms import PADDING, SroBasis
 from dsfunet_core.metrics import unexplained
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from dsfunet_core.factorization.problem import Problem
+    from dsfunet_core.factorization.transforms import FormFactorBasis
 
 __all__ = ["Bench", "Trial"]
 
@@ -29,6 +33,8 @@ __all__ = ["Bench", "Trial"]
 SMOOTH = 0.45
 #: Width of the local mean in the weights [pixels], and what is added to it.
 LOCAL, FLOOR = 3.0, 0.03
+#: Radius of the support without order, in units of that with it.
+LARGER = 1.25
 #: Edge of the squares within which residuals may be alike [pixels].
 BLOCK = 8
 #: Edge of the neighbourhood that a peak is compared with, and what is too near to the
@@ -51,26 +57,33 @@ class Trial:
         over the counts a pixel where only counting noise is left.
     independent : float
         Number of pixels over the number of neighbours whose residuals are alike.
-    against_none : float
-        Logarithm of the odds against no order at all, the form factor kept.
+    noise : float
+        White part of the misfit, which no lattice could explain.
     unexplained : float
         Share of the variance left, see `dsfunet_core.metrics.unexplained`.
     form_factor, product : ndarray, shape (n_rows, n_columns)
         I_FF and the model.
     indices, values : ndarray, shape (m, 2) and (m,)
         Coefficients of the order.
+    converged : bool
+        Whether more cycles would change nothing.
+    unknowns, basis : Unknowns, FormFactorBasis
+        Of the pieces: where another trial of this lattice may start.
     """
 
     direct: NDArray[np.float64]
     sigma: NDArray[np.float64]
     misfit: float
     independent: float
-    against_none: float
+    noise: float
     unexplained: float
     form_factor: NDArray[np.float64]
     product: NDArray[np.float64]
     indices: NDArray[np.int64]
     values: NDArray[np.complex128]
+    converged: bool
+    unknowns: Unknowns
+    basis: FormFactorBasis
 
 
 class Bench:
@@ -82,25 +95,59 @@ class Bench:
         Data of one plane; its lattice and support are replaced.
     origin : ndarray, shape (2,)
         Pixel the phases are counted from.
+    number : int
+        Pieces along each edge that the plane is cut into.
     radius : float
         Support of the form factor [cycles a pixel].
     """
 
-    def __init__(self, problem: Problem, origin: NDArray, radius: float) -> None:
+    def __init__(self, problem: Problem, origin: NDArray, number: int, radius: float) -> None:
         self._origin = torch.as_tensor(origin, dtype=torch.float64)[None].to(problem.intensity)
         self._eye = np.eye(2)
-        radii = torch.full((1,), radius, dtype=torch.float64, device=problem.intensity.device)
-        self._problem, _ = with_support(problem, self._eye, radii)
+        self._plane = problem
+        self._pieces = cut_up(problem, self._origin, number)
+        self._problem = self._supported(radius)
         #: Real unknowns of the form factor.
-        self.unknowns = self._problem.form_factor_basis.size
-        self._radius = radius
+        self.unknowns = number**2 * self._problem.form_factor_basis.size
+        self.radius = radius
+        self._without: float | None = None
+        #: Trials so far.
+        self.trials = 0
         self.intensity = problem.intensity[0].cpu().numpy()
         self.valid = problem.valid[0].cpu().numpy() > 0
         around = local_mean(self.intensity, self.valid, LOCAL)
         # The same weights for every trial, and linear in the data: no bias at few counts.
         self._weight = self.valid / np.sqrt(np.maximum(around, 0) + FLOOR)
 
-    def try_lattice(self, direct: NDArray, order: int, *, cycles: int = 4) -> Trial:
+    @staticmethod
+    def of_plane(
+        problem: Problem, origin: NDArray, radius: float, unknowns: int, piece: int
+    ) -> Bench:
+        """Bench with as many pieces as leave each enough unknowns.
+
+        Parameters
+        ----------
+        problem, origin, radius
+            See `Bench`; the radius is less where there would be too many unknowns.
+        unknowns : int
+            Most unknowns of the form factor.
+        piece : int
+            Fewest of a piece, where there is more than one.
+        """
+        rows, columns = problem.intensity.shape[1:]
+        expected = math.pi * (REACH * PADDING * radius) ** 2 * rows * columns
+        radius *= min(1.0, math.sqrt(unknowns / expected))
+        number = max(1, math.floor(math.sqrt(min(expected, unknowns) / piece)))
+        return Bench(problem, origin, number, radius)
+
+    def _supported(self, radius: float) -> Problem:
+        pieces = self._pieces.problem
+        radii = torch.full((len(pieces.valid),), radius, dtype=torch.float64)
+        return with_support(pieces, self._eye, radii.to(pieces.intensity))[0]
+
+    def try_lattice(
+        self, direct: NDArray, order: int, *, cycles: int, after: Trial | None = None
+    ) -> Trial:
         """Fit both factors, and refine the lattice with them.
 
         Parameters
@@ -110,44 +157,90 @@ class Bench:
         order : int
             Largest index of the order's coefficients.
         cycles : int
-            Of the refinement with the lattice.
+            Of the refinement, at most.
+        after : Trial, optional
+            Of this lattice on as many pieces: where to start.
 
         Returns
         -------
         Trial
             What came out.
         """
-        problem = self._problem
-        d = torch.as_tensor(np.array(direct))[None].to(problem.intensity)
-        basis = self._basis(d, order)
-        problem = replace(problem, sro_basis=basis)
-        constant = torch.linalg.det(d).abs().sqrt()
-        smooth = (SMOOTH * constant).clamp(max=self._radius)
-        unknowns = start(problem, soft_disc(problem.form_factor_basis, self._eye, smooth))
-        unknowns = solve(problem, unknowns, max_cycles=2).unknowns
+        self.trials += 1
+        basis = self._basis(np.asarray(direct), order, self._pieces.origin)
+        problem = replace(self._problem, sro_basis=basis)
+        unknowns = self._first(problem, direct) if after is None else _embedded(problem, after)
         refined = refine_lattice(
-            problem, unknowns, d, self._origin, self._eye, max_cycles=cycles
+            problem, unknowns, direct, self._pieces.origin, self._eye, max_cycles=cycles
         )
         problem, unknowns = refined.problem, refined.unknowns
         fields = evaluate(problem, unknowns)
-        model = fields.model[0].cpu().numpy()
-        form_factor = (problem.envelope * fields.h.clamp(min=0))[0].cpu().numpy()
+        model = self._pieces.joined(fields.model).cpu().numpy()
+        joined = self._pieces.joined(fields.h.clamp(min=0), 1.0)
+        form_factor = (self._plane.envelope[0] * joined).cpu().numpy()
         misfit, independent = self.misfit(model)
-        without = self.misfit(form_factor)[0]
         return Trial(
-            direct=refined.direct[0],
-            sigma=refined.sigma[0],
+            direct=refined.direct,
+            sigma=refined.sigma,
             misfit=misfit,
             independent=independent,
-            against_none=0.5
-            * independent
-            * float(np.log(max(without / max(misfit, 1e-300), 1))),
+            noise=self._noise(model),
             unexplained=unexplained(self.intensity, model, self.valid),
             form_factor=form_factor,
             product=model,
             indices=basis.indices,
             values=problem.sro_basis.complex_values(unknowns.sro)[0].cpu().numpy(),
+            converged=refined.converged,
+            unknowns=unknowns,
+            basis=problem.form_factor_basis,
         )
+
+    def without_order(self, share: float) -> NDArray[np.float64]:
+        """Form factor that explains as much as it can alone, shape of the plane.
+
+        Parameters
+        ----------
+        share : float
+            Of the support's radius that it has at its disposal.
+        """
+        problem = self._supported(share * self.radius)
+        h = _alone(problem, 0.05)
+        joined = self._pieces.joined(problem.form_factor_basis.synthesize(h), 1.0)
+        return (self._plane.envelope[0] * joined.clamp(min=0.02)).cpu().numpy()
+
+    def against_none(self, trial: Trial) -> float:
+        """Logarithm of the odds of a trial against no order at all.
+
+        Without order the form factor has a larger support than in the trial: whatever a
+        somewhat larger molecule would explain is no proof of order.
+
+        Parameters
+        ----------
+        trial : Trial
+            On this bench.
+        """
+        if self._without is None:
+            self._without = self.misfit(self.without_order(LARGER))[0]
+        ratio = self._without / max(trial.misfit, 1e-300)
+        return 0.5 * trial.independent * math.log(max(ratio, 1e-300))
+
+    def _first(self, problem: Problem, direct: NDArray) -> Unknowns:
+        """Form factors too smooth to follow the lattice, and the best order for them."""
+        constant = float(np.sqrt(abs(np.linalg.det(direct))))
+        smooth = self._supported(min(SMOOTH * constant, self.radius))
+        envelope, basis = smooth.envelope, smooth.form_factor_basis
+        # The lattice is the noise of this first fit: its relative size is about one.
+        h = _alone(smooth, 1.0)
+        n = smooth.valid.sum()
+        f = envelope * basis.synthesize(h).clamp(min=0.02)
+        weights = smooth.valid / f
+        noise = (weights * (smooth.intensity - f) ** 2).sum() / n
+        matrix = problem.sro_basis.gram(weights * f**2).sum(0, keepdim=True)
+        matrix.diagonal(dim1=1, dim2=2).add_(noise / SRO_PRIOR_SIGMA**2)
+        right = problem.sro_basis.analyze(weights * f * (smooth.intensity - f)).sum(0)
+        c = torch.cholesky_solve(right[None, :, None], cholesky(matrix))[..., 0]
+        own = embed(h, basis, problem.form_factor_basis)
+        return Unknowns(own, c.expand(len(own), -1), own[:, :0])
 
     def misfit(self, model: NDArray) -> tuple[float, float]:
         """Misfit of a model, and the number of independent pixels (see `Trial`)."""
@@ -159,18 +252,13 @@ class Bench:
         alike = float((cut.sum(axis=(1, 3)) ** 2).sum()) / max(square, 1e-300)
         return square / n, n / float(np.clip(alike, 1, BLOCK**2))
 
-    def noise(self, trial: Trial) -> float:
-        """White part of a trial's misfit: what no lattice could explain.
+    def _noise(self, product: NDArray) -> float:
+        """White part of a model's misfit.
 
         Noise has the same power everywhere in the residual's transform, what is left of
         the factors has its power near zero and the lattice's points. The median tells.
-
-        Parameters
-        ----------
-        trial : Trial
-            Its residual is looked at.
         """
-        power = np.abs(np.fft.fft2(self._residual(trial.product))) ** 2
+        power = np.abs(np.fft.fft2(self._residual(product))) ** 2
         n = int(self.valid.sum())
         return float(np.median(power) / np.log(2) / n)
 
@@ -210,13 +298,13 @@ class Bench:
         amplitude = 2 * np.sqrt(power[peak]) / float((self._weight * trial.product).sum())
         return float(height[peak]), float(amplitude)
 
-    def misfit_of_order(self, trial: Trial, direct: NDArray, order: int) -> float:
-        """Misfit with another lattice when the form factor stays as a trial left it.
+    def misfit_of_order(self, form_factor: NDArray, direct: NDArray, order: int) -> float:
+        """Misfit with a lattice when the form factor is given.
 
         Parameters
         ----------
-        trial : Trial
-            Its form factor is used.
+        form_factor : ndarray, shape (n_rows, n_columns)
+            On any scale.
         direct : ndarray, shape (2, 2)
             Columns: direct-lattice vectors [cycles a pixel].
         order : int
@@ -227,24 +315,49 @@ class Bench:
         float
             See `Trial`.
         """
-        d = torch.as_tensor(np.array(direct))[None].to(self._problem.intensity)
-        basis = self._basis(d, order)
-        f = torch.as_tensor(trial.form_factor)[None].to(self._problem.intensity)
-        mean = f.mean()
-        weights = self._problem.valid / (f + 0.03 * mean)
+        basis = self._basis(direct, order, self._origin)
+        intensity = self._plane.intensity
+        scale = self.intensity[self.valid].sum() / max(form_factor[self.valid].sum(), 1e-300)
+        f = torch.as_tensor(np.maximum(form_factor, 0) * scale)[None].to(intensity)
+        weights = self._plane.valid / (f + 0.03 * f.mean())
         matrix = basis.gram(weights * f**2)
-        right = basis.analyze(weights * f * (self._problem.intensity - f))
+        right = basis.analyze(weights * f * (intensity - f))
         matrix.diagonal(dim1=1, dim2=2).add_(1e-4 * matrix.diagonal(dim1=1, dim2=2).mean())
         c = torch.linalg.solve(matrix, right[..., None])[..., 0]
         model = f * (1 + basis.synthesize(c)).clamp(min=0)
         return self.misfit(model[0].cpu().numpy())[0]
 
-    def _basis(self, direct: Tensor, order: int) -> SroBasis:
-        return SroBasis.build(
-            self._problem.form_factor_basis.shape,
-            order,
-            torch.linalg.inv(direct).mT.contiguous(),
-            self._origin,
-            False,
-            self._eye,
-        )
+    def _basis(self, direct: NDArray, order: int, origin: Tensor) -> SroBasis:
+        """Basis of the order, on the plane or on its pieces, whichever the origin is of."""
+        whole = len(origin) == 1
+        shape = (self._plane if whole else self._pieces.problem).form_factor_basis.shape
+        reciprocal = torch.as_tensor(np.linalg.inv(direct).T.copy()).to(origin)
+        lattices = reciprocal.expand(len(origin), -1, -1)
+        return SroBasis.build(shape, order, lattices, origin, False, self._eye)
+
+
+def _alone(problem: Problem, expected: float) -> Tensor:
+    """Coefficients of the form factors without any order, shape (batch, n_P).
+
+    ``expected`` is the share of the scatter about the envelope that is order's.
+    """
+    envelope, basis = problem.envelope, problem.form_factor_basis
+    weights = problem.valid / envelope
+    scatter = (weights * (problem.intensity - envelope) ** 2).sum() / problem.valid.sum()
+    weights = weights / (expected * scatter)
+    matrix = basis.gram(weights * envelope**2)
+    matrix.diagonal(dim1=1, dim2=2).add_(1 / problem.prior_variance)
+    right = basis.analyze(weights * envelope * (problem.intensity - envelope))
+    h = torch.cholesky_solve(right[..., None], cholesky(matrix))[..., 0]
+    h[:, 0] += 1 / math.sqrt(2)
+    return h
+
+
+def _embedded(problem: Problem, after: Trial) -> Unknowns:
+    """A trial's unknowns in the bases of another problem of the same pieces."""
+    own = embed(after.unknowns.form_factor, after.basis, problem.form_factor_basis)
+    known = dict(zip(map(tuple, after.indices.tolist()), after.values, strict=True))
+    wanted = map(tuple, problem.sro_basis.indices.tolist())
+    values = np.array([known.get(u, 0.0) for u in wanted], complex)
+    order = torch.as_tensor(np.concatenate([values.real, values.imag])).to(own)
+    return Unknowns(own, order.expand(len(own), -1), own[:, :0])

@@ -145,9 +145,9 @@ def _refined(
         problem, _ = with_support(problem, spacing, torch.full_like(constant, radius))
     start = solve(problem, first_guess(problem, spacing, constant), max_cycles=2)
     refined = refine_lattice(
-        problem, start.unknowns, d, origin, spacing, max_cycles=CYCLES[step]
+        problem, start.unknowns, direct, origin, spacing, max_cycles=CYCLES[step]
     )
-    return refined.problem, refined.unknowns, refined.direct[0], refined.sigma[0]
+    return refined.problem, refined.unknowns, refined.direct, refined.sigma
 
 
 def _origin(
