@@ -6,14 +6,17 @@ from dsfunet_core.volume_factorization.files import (
     read_volume_factorization,
     write_volume_factorization,
 )
+from dsfunet_core.volume_factorization.planning import VolumePlan, plan_volume
 from dsfunet_core.volume_factorization.result import VolumeFactorization
 from dsfunet_core.volume_factorization.simulated import SimulatedVolume, simulate_volume
 
 __all__ = [
     "SimulatedVolume",
     "VolumeFactorization",
+    "VolumePlan",
     "excerpt",
     "factorize_volume",
+    "plan_volume",
     "read_volume_factorization",
     "simulate_volume",
     "write_volume_factorization",
