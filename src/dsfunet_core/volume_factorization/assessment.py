@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["assess_volume"]
 
 #: Limits; what they limit is told where they are used.
-AT_VECTORS, ORDER_AGAINST_Q, BACKGROUND, OUTLIERS = 1.04, 1.0, 4.0, 0.002
+AT_VECTORS, ORDER_AGAINST_Q, BACKGROUND, OUTLIERS = 1.04, 1.1, 4.0, 0.002
 NEGATIVE, CONTRAST, COVERAGE = -0.06, 3.0, 0.25
 #: Below this share of the volume's power the residual's structure is the solver's own, and
 #: below this amplitude (in units of the mean product) a background is.
