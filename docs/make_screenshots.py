@@ -126,7 +126,6 @@ def factorize_volume(screen: Screen) -> None:
     for data, options, kind in object_layers(made.volume, "'crystal.h5'"):
         screen.viewer.add_layer(Layer.create(data, options, kind))
     dock = screen.dock("Factorize volume")
-    dock.form.set_value(dock.form.kind(order=3))
     pump(0.5)
     run(dock)
     screen.viewer.layers.selection.active = screen.viewer.layers["simulated SRO"]

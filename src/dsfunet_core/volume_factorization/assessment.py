@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["assess_volume"]
 
 #: Limits; what they limit is told where they are used.
-AT_VECTORS, ORDER_AGAINST_Q, BACKGROUND, OUTLIERS = 1.04, 1.1, 4.0, 0.002
+POWER, ORDER_AGAINST_Q, BACKGROUND, OUTLIERS = 1.02, 1.1, 4.0, 0.002
 NEGATIVE, CONTRAST, COVERAGE = -0.06, 3.0, 0.25
 #: Below this share of the volume's power the residual's structure is the solver's own, and
 #: below this amplitude (in units of the mean product) a background is.
@@ -37,7 +37,8 @@ def assess_volume(result: VolumeFactorization) -> Applicability:
 
     Notes
     -----
-    With z = (I − F·S)/σ the checks are: the Fourier transform of z at lattice vectors; what
+    With z = (I − F·S)/σ the checks are: the Fourier transform of z at the lattice vectors that
+    were refined, and at those one cell longer; what
     α would change by between small and large |Q|, which is nothing if one order multiplies
     one form factor; the contrast of the order in z (a background lowers it where F is weak);
     outliers; the lowest S. Structure in z that is less than 1.5·10⁻⁵ of the volume's power is
@@ -47,36 +48,60 @@ def assess_volume(result: VolumeFactorization) -> Applicability:
     negligible = result.choices.get("structured_share", 1.0) < NEGLIGIBLE
     without_noise = max(result.choices.get("neighbours", [0.0])) > 0.05
     own = negligible and without_noise
-    return Applicability(
-        (
-            _at_vectors(evidence, own),
-            _against_q(evidence, own),
-            _background(evidence),
-            _outliers(result),
-            _lowest(evidence),
-            _contrast(result),
-            _support(result),
-            _coverage(result),
-        ),
-        subject="volume",
+    found = (
+        _at_vectors(evidence, own),
+        _range(evidence, own),
+        _against_q(evidence, own),
+        _background(evidence),
+        _outliers(result),
+        _lowest(evidence),
+        _contrast(result),
+        _support(result),
+        _coverage(result),
     )
+    return Applicability(tuple(c for c in found if c is not None), subject="volume")
 
 
 def _at_vectors(evidence: VolumeEvidence, own: bool) -> Check:
-    value = evidence.power_at_vectors()
-    passed = value <= AT_VECTORS or own
+    value, number = evidence.power_at_vectors(0.5, evidence.result.order + 0.5)
+    limit = _above_noise(number)
+    passed = value <= limit or own
     return Check(
         "periodicity of the residual",
         value,
-        AT_VECTORS,
+        limit,
         passed,
-        f"{value:.2f} of the noise at lattice vectors (limit {AT_VECTORS})",
+        f"{value:.2f} of the noise at lattice vectors (limit {limit:.2f})",
         "The residual does not repeat from cell to cell: the order is used up."
         if passed
         else "The residual repeats from cell to cell: order that does not multiply one common "
-        "form factor, as of displacements or of a second disordered site, or correlations "
-        "beyond the order that was refined.",
+        "form factor, as of displacements or of a second disordered site.",
     )
+
+
+def _range(evidence: VolumeEvidence, own: bool) -> Check | None:
+    order = evidence.result.order
+    value, number = evidence.power_at_vectors(order + 0.5, order + 1.5)
+    if not number:
+        return None
+    limit = _above_noise(number)
+    passed = value <= limit or own
+    return Check(
+        "range of the order",
+        value,
+        limit,
+        passed,
+        f"{value:.2f} of the noise at vectors one cell longer (limit {limit:.2f})",
+        "There are no correlations beyond the vectors that were refined."
+        if passed
+        else f"There are correlations beyond {order} cells, which the shorter vectors and the "
+        f"form factor make up for wrongly: refine order {order + 1} or more.",
+    )
+
+
+def _above_noise(number: int) -> float:
+    """Mean power that noise does not reach; of a real residual half the points are free."""
+    return POWER + 3 * float(np.sqrt(2 / max(number, 1)))
 
 
 def _against_q(evidence: VolumeEvidence, own: bool) -> Check:

@@ -84,14 +84,33 @@ class VolumeEvidence:
         """Weighted residual; 0 where not used."""
         return self._weighted[1]
 
-    def power_at_vectors(self) -> float:
+    def power_at_vectors(self, low: float, high: float) -> tuple[float, int]:
         """Power of the residual's Fourier transform near lattice vectors over that elsewhere.
+
+        Parameters
+        ----------
+        low, high : float
+            Largest component of the vectors that count, in cells.
 
         Returns
         -------
-        float
+        power : float
             1 where only noise is left, or a little less: the fit took some of it.
+        number : int
+            Points that were averaged, half of them independent; 0 where the voxels are too
+            coarse to tell.
         """
+        power, off, reach = self._transform
+        at = (off < 0.25) & (reach > low) & (reach < high)
+        far = (off > 0.3) & (reach > 2.5)
+        noise = float(power[far].mean()) if far.any() else 0.0
+        if not at.any() or noise <= 0:
+            return 1.0, 0
+        return float(power[at].mean()) / noise, int(at.sum())
+
+    @cached_property
+    def _transform(self) -> tuple[NDArray, NDArray, NDArray]:
+        """Power, distance from a lattice vector and largest component, in cells."""
         power = np.abs(np.fft.fftn(self.z)) ** 2
         cells = [
             np.fft.fftfreq(n, p) for n, p in zip(power.shape, self.grid.pitch, strict=True)
@@ -99,12 +118,7 @@ class VolumeEvidence:
         # v·hkl = y·q for v = M⁻ᵀ y.
         y = np.stack(np.meshgrid(*cells, indexing="ij"), -1).astype(np.float32)
         v = y @ np.linalg.inv(self.grid.directions).astype(np.float32)
-        off = np.abs(v - np.rint(v)).max(axis=-1)
-        reach = np.abs(v).max(axis=-1)
-        at = (off < 0.25) & (reach > 0.5) & (reach < self.result.order + 0.5)
-        far = (off > 0.3) & (reach > 2.5)
-        noise = float(power[far].mean()) if far.any() else 0.0
-        return float(power[at].mean()) / noise if at.any() and noise > 0 else 1.0
+        return power, np.abs(v - np.rint(v)).max(axis=-1), np.abs(v).max(axis=-1)
 
     def background(self) -> tuple[float, float]:
         """How strongly the residual goes with the order's contrast, form factor aside.
