@@ -212,6 +212,7 @@ def test_from_a_file_to_alpha_that_is_right(
     assert "✗ lowest short-range order" in text
     assert "Passed: periodicity of the residual, range of the order, order against |Q|" in text
     assert "R = 0." in text
+    assert "You gave this radius" in dock.chosen.text()
     assert [layer.name for layer in viewer.layers][1:] == [
         f"{viewer.layers[0].name} {what}" for what in ("form factor", "SRO", "residual")
     ]

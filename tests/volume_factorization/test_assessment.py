@@ -16,6 +16,7 @@ from dsfunet_core.volume_factorization import (
     explain_volume,
     factorize_volume,
     simulate_volume,
+    summarize_volume,
 )
 
 #: Positive everywhere: 1 + Σ α cos ≥ 0.2.
@@ -97,14 +98,14 @@ def test_no_order_is_no_contrast() -> None:
 
 def test_the_words(gentle: SimulatedVolume) -> None:
     result = factorize_volume(gentle.volume, order=2)
-    summary, choices = explain_volume(result)
+    summary, choices = summarize_volume(result), explain_volume(result)
     assert f"R = {result.r_factor:.4f}" in summary
     assert "(1,0,0)" in summary
     said = {choice.what: choice for choice in choices}
     assert "held out best" in said["support"].why
     assert said["uncertainties"].value == "from the model"
     given = factorize_volume(gentle.volume, order=2, support=6.5, robust=False)
-    said = {choice.what: choice for choice in explain_volume(given)[1]}
+    said = {choice.what: choice for choice in explain_volume(given)}
     assert said["support"].why == "You gave this radius."
     assert said["outliers"].value == "kept"
     report = assess_volume(result)

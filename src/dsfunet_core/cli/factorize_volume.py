@@ -78,7 +78,7 @@ def factorize_volume(
     """
     from dsfunet_core.io import read
     from dsfunet_core.plane import ReciprocalVolume
-    from dsfunet_core.volume_factorization import assess_volume, explain_volume, plan_volume
+    from dsfunet_core.volume_factorization import assess_volume, plan_volume, summarize_volume
     from dsfunet_core.volume_factorization import factorize_volume as solve
     from dsfunet_core.volume_factorization.excerpt import excerpt
     from dsfunet_core.volume_factorization.files import (
@@ -128,8 +128,11 @@ def factorize_volume(
     if json:
         print_json({**_as_dict(output, result), "applicability": applicability.to_dict()})
         return
-    summary, _ = explain_volume(result)
-    say("\n".join([summary, "", result.table(SHOWN), "", applicability.table()]))
+    say(
+        "\n".join(
+            [summarize_volume(result), "", result.table(SHOWN), "", applicability.table()]
+        )
+    )
     say(f"Written to {', '.join(str(p) for p in (output, csv) if p is not None)}")
 
 

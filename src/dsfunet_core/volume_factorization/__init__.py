@@ -2,7 +2,7 @@
 
 from dsfunet_core.volume_factorization.assessment import assess_volume
 from dsfunet_core.volume_factorization.excerpt import excerpt
-from dsfunet_core.volume_factorization.explanation import explain_volume
+from dsfunet_core.volume_factorization.explanation import explain_volume, summarize_volume
 from dsfunet_core.volume_factorization.factorize import factorize_volume
 from dsfunet_core.volume_factorization.files import (
     holds_volume_factorization,
@@ -25,5 +25,6 @@ __all__ = [
     "plan_volume",
     "read_volume_factorization",
     "simulate_volume",
+    "summarize_volume",
     "write_volume_factorization",
 ]

@@ -53,7 +53,7 @@ def assess_volume(result: VolumeFactorization) -> Applicability:
         _range(evidence, own),
         _against_q(evidence, own),
         _background(evidence),
-        _outliers(result),
+        _outliers(result, own),
         _lowest(evidence),
         _contrast(result),
         _support(result),
@@ -139,10 +139,10 @@ def _background(evidence: VolumeEvidence) -> Check:
     )
 
 
-def _outliers(result: VolumeFactorization) -> Check:
+def _outliers(result: VolumeFactorization, own: bool) -> Check:
     rejected = result.choices["outliers"]
     value = rejected / max(result.choices["voxels_used"] + rejected, 1)
-    passed = value <= OUTLIERS
+    passed = value <= OUTLIERS or own
     return Check(
         "outliers",
         value,

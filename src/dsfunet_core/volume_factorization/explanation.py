@@ -12,35 +12,38 @@ from dsfunet_core.explain import Choice
 if TYPE_CHECKING:
     from dsfunet_core.volume_factorization.result import VolumeFactorization
 
-__all__ = ["explain_volume"]
+__all__ = ["explain_volume", "summarize_volume"]
 
 
-def explain_volume(result: VolumeFactorization) -> tuple[str, list[Choice]]:
-    """One line that sums up, and everything that was chosen.
+def summarize_volume(result: VolumeFactorization) -> str:
+    """One line: volume, R factor, voxels, and how many α stand out of their uncertainty.
 
     Parameters
     ----------
     result : VolumeFactorization
         Its volume is read for the R factor.
-
-    Returns
-    -------
-    summary : str
-        Volume, R factor, voxels, and how many α stand out of their uncertainty.
-    choices : list of Choice
-        In the order of the computation.
     """
-    choices = result.choices
-    used = choices["voxels_used"]
+    used = result.choices["voxels_used"]
     seen = int(np.sum(np.abs(result.alpha) > 3 * result.sigma))
     strongest = int(np.argmax(np.abs(result.alpha) / result.sigma))
-    summary = (
+    return (
         f"{result.volume.name}: R = {result.r_factor:.4f} over {used:,} voxels "
         f"({used / math.prod(result.volume.shape):.0%} of the volume). {seen} of "
         f"{len(result.alpha)} α are beyond 3σ, the clearest that of "
         f"{result.orbits[strongest].label}."
     )
-    return summary, [
+
+
+def explain_volume(result: VolumeFactorization) -> list[Choice]:
+    """Everything that was chosen, in the order of the computation.
+
+    Parameters
+    ----------
+    result : VolumeFactorization
+        No voxel is read.
+    """
+    choices = result.choices
+    return [
         _order(result),
         _support(choices),
         _weights(choices),

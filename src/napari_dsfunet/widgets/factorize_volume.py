@@ -29,6 +29,7 @@ from napari_dsfunet.widgets.fit_canvas import AlphaPlot
 from napari_dsfunet.workers import Compute
 
 if TYPE_CHECKING:
+    from dsfunet_core.applicability import Applicability
     from dsfunet_core.refine.reference import Reference
     from dsfunet_core.volume_factorization import VolumeFactorization, VolumePlan
 
@@ -76,6 +77,8 @@ class FactorizeVolume(Dock):
         self.column.insertWidget(2, self.plan_label)
         self.table = AlphaTable()
         self.plot = AlphaPlot(self.viewer)
+        self.chosen = QLabel()
+        self.chosen.setWordWrap(True)
         self.export_button = QPushButton("Export…")
         self.export_button.setToolTip(
             "Write " + ", ".join(f"{suffix}: {what}" for suffix, what in EXPORTS.items()) + "."
@@ -105,12 +108,12 @@ class FactorizeVolume(Dock):
         tile = self.tile.isChecked()
 
         def compute(callback: Any, cancel: Any) -> Any:
-            from dsfunet_core.volume_factorization import assess_volume, explain_volume
+            from dsfunet_core.volume_factorization import assess_volume, summarize_volume
 
             result = form.compute(volume, callback, cancel)
             callback(99, 100, "maps")
             layers = volume_result_layers(result, script, axes)
-            return result, layers, words(explain_volume(result), assess_volume(result))
+            return result, layers, verdict(summarize_volume(result), assess_volume(result))
 
         def apply(found: Any) -> str:
             result, layers, text = found
@@ -159,6 +162,7 @@ class FactorizeVolume(Dock):
         self.table.show_result(result, known)
         label = "" if self.reference is None else self.reference.label
         self.plot.show_content((result, known, label))
+        self.chosen.setText(chosen(result))
         self.panel.setVisible(True)
 
     def ask_and_export(self) -> None:
@@ -252,6 +256,7 @@ class FactorizeVolume(Dock):
         buttons.addWidget(self.export_button, 1)
         buttons.addWidget(self.compare_button, 1)
         column.addLayout(buttons)
+        column.addWidget(self.chosen)
         return panel
 
     def _export(self, path: Path, result: VolumeFactorization) -> None:
@@ -345,19 +350,33 @@ def refuse_what_has_no_room(plan: VolumePlan) -> None:
     )
 
 
-def words(explained: Any, applicability: Any) -> str:
-    """Figures, verdict and choices as rich text.
+def verdict(summary: str, applicability: Applicability) -> str:
+    """Figures, and whether the volume is a product, as rich text.
 
     Parameters
     ----------
-    explained : tuple of str and list of Choice
-        From :func:`dsfunet_core.volume_factorization.explain_volume`.
+    summary : str
+        From :func:`dsfunet_core.volume_factorization.summarize_volume`.
     applicability : Applicability
         From :func:`dsfunet_core.volume_factorization.assess_volume`.
     """
     from napari_dsfunet.widgets.factorize import _html, _verdict
 
-    summary, choices = explained
-    lines = [f"<b>{_html(summary)}</b>", *_verdict(applicability), ""]
-    lines += [f"<b>{_html(c.what)}: {_html(c.value)}.</b> {_html(c.why)}" for c in choices]
-    return "<br>".join(lines)
+    return "<br>".join([f"<b>{_html(summary)}</b>", *_verdict(applicability)])
+
+
+def chosen(result: VolumeFactorization) -> str:
+    """What was chosen on the way and why, as rich text.
+
+    Parameters
+    ----------
+    result : VolumeFactorization
+        What was found.
+    """
+    from dsfunet_core.volume_factorization import explain_volume
+    from napari_dsfunet.widgets.factorize import _html
+
+    return "<br>".join(
+        f"<b>{_html(c.what)}: {_html(c.value)}.</b> {_html(c.why)}"
+        for c in explain_volume(result)
+    )
