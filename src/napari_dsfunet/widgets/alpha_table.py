@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QHeaderView, QTableWidget, QTableWidgetItem
+from qtpy.QtWidgets import QTableWidget, QTableWidgetItem
 
 from dsfunet_core.refine.alpha_table import with_uncertainty
 
@@ -44,12 +44,10 @@ class AlphaTable(QTableWidget):
         self.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
         self.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
         self.setMinimumHeight(220)
-        rows, columns = self.verticalHeader(), self.horizontalHeader()
+        rows = self.verticalHeader()
         assert rows is not None
-        assert columns is not None
         rows.setVisible(False)
         rows.setDefaultSectionSize(22)
-        columns.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         self.setColumnHidden(KNOWN, True)
         self.setColumnHidden(OFF, True)
 
@@ -88,6 +86,9 @@ class AlphaTable(QTableWidget):
         for column in (KNOWN, OFF):
             self.setColumnHidden(column, reference is None)
         self.setSortingEnabled(True)
+        # Once, at the end: headers that follow their contents measure all rows at every item,
+        # which takes minutes for 665 of them.
+        self.resizeColumnsToContents()
         self.sortByColumn(LENGTH, Qt.SortOrder.AscendingOrder)
 
 
