@@ -210,11 +210,11 @@ def test_coarser_voxels_give_the_same_order(noisy):
 
 def test_an_excerpt_keeps_why_voxels_are_out(noisy):
     bragg = np.zeros(noisy.volume.shape, bool)
-    bragg[20, 20, 20] = bragg[0, 0, 0] = True
+    bragg[21, 21, 21] = bragg[0, 0, 0] = True
     volume = replace(noisy.volume, mask=bragg, masks={"bragg": bragg})
     cut = excerpt(volume, limit=2.5, every=2)
     np.testing.assert_array_equal(cut.masks["bragg"], cut.mask)
-    assert cut.voxels_out()["bragg"] == int(bragg[3:37:2, 3:37:2, 3:37:2].sum())
+    assert cut.voxels_out()["bragg"] == 1
 
 
 def test_voxels_too_coarse_for_the_order_are_refused(noisy):
