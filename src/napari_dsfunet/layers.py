@@ -35,6 +35,7 @@ __all__ = [
     "plane_layer",
     "script_of",
     "volume_layer",
+    "volume_of",
 ]
 
 #: Key of the layers' metadata, and the version of what stands there.
@@ -69,6 +70,14 @@ def core_object(
     """Volume, plane, factorization or map that a layer shows; None on layers of others."""
     noted = entry(layer)
     return None if noted is None else noted["object"]
+
+
+def volume_of(layer: Layer) -> ReciprocalVolume | None:
+    """Volume whose voxels a layer shows, or what was found on them; else None."""
+    shown = core_object(layer)
+    # The factorization of a volume; its class brings h5py along.
+    volume = getattr(shown, "volume", shown)
+    return volume if isinstance(volume, ReciprocalVolume) else None
 
 
 def script_of(layer: Layer) -> tuple[str, ...]:

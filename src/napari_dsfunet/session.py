@@ -26,6 +26,7 @@ from napari_dsfunet.layers import (
     plane_layer,
     volume_layer,
 )
+from napari_dsfunet.volume_layers import VOLUME_ROLES, volume_map_layer
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -176,6 +177,8 @@ class _Store:
         noted = entry(layer)
         if noted is not None and noted["role"] in _ROLES:
             number = self.object(noted["object"], noted)
+            if noted["role"] in VOLUME_ROLES:
+                kept["axes"] = noted["axes"]
             return {**kept, "object": number, "role": noted["role"], "script": noted["script"]}
         data, options, kind = layer.as_layer_data_tuple()
         if kind not in PLAIN:
@@ -230,6 +233,11 @@ class _Store:
         if isinstance(shown, Factorization):
             name, kind = f"object-{number}.h5", "factorization"
             save_result(self.folder / name, shown, noted.get("fit"))
+        elif noted["role"] in VOLUME_ROLES:
+            from dsfunet_core.volume_factorization import write_volume_factorization
+
+            name, kind = f"object-{number}.h5", "volume factorization"
+            write_volume_factorization(self.folder / name, shown)
         elif isinstance(shown, ReciprocalPlane | ReciprocalVolume):
             name = f"object-{number}.npz"
             kind = "plane" if isinstance(shown, ReciprocalPlane) else "volume"
@@ -251,6 +259,7 @@ _ROLES = (
     "product",
     "residual",
     "background",
+    *VOLUME_ROLES,
 )
 
 
@@ -300,6 +309,10 @@ def _object(about: dict[str, Any], folder: Path, session: Path) -> tuple[Any, di
     file = folder / Path(about["file"]).name
     if kind == "factorization":
         return load_result(file), {"fit": load_fit(file)}
+    if kind == "volume factorization":
+        from dsfunet_core.volume_factorization import read_volume_factorization
+
+        return read_volume_factorization(file, in_memory=True), {}
     if kind == "cell":
         return UnitCellMap.from_dict(json.loads(file.read_text(encoding="utf-8"))), {}
     return read(file), {}
@@ -324,6 +337,8 @@ def _layer(
             made[1]["metadata"]["dsfunet"]["script"] = script
         else:
             made = volume_layer(shown, script)
+    elif role in VOLUME_ROLES:
+        made = volume_map_layer(shown, role, script, about.get("axes"))
     elif isinstance(shown, Factorization):
         # In the order in which they are made.
         roles = ("form factor", "SRO", "product", "residual", "background")

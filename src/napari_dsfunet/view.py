@@ -9,7 +9,7 @@ import numpy as np
 
 from dsfunet_core.factorization.result import Factorization
 from dsfunet_core.plane import ReciprocalPlane, ReciprocalVolume
-from napari_dsfunet.layers import core_object, entry
+from napari_dsfunet.layers import core_object, entry, volume_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,13 +88,14 @@ def hkl_at(layer: Layer, position: Sequence[float]) -> NDArray[np.float64] | Non
     shape = np.array(layer.data.shape)
     if np.any(index < -0.5) or np.any(index > shape - 0.5):
         return None
-    if isinstance(shown, ReciprocalVolume):
+    volume = volume_of(layer)
+    if volume is not None:
         unordered = np.empty(3)
         unordered[list(noted["axes"])] = index
-        return shown.hkl(unordered)
+        return volume.hkl(unordered)
     column, row = index
     if noted["role"] == "cell":
-        assert not isinstance(shown, Factorization | ReciprocalPlane)
+        assert not isinstance(shown, Factorization | ReciprocalPlane | ReciprocalVolume)
         inside = (np.array([row, column]) + 0.5) / shown.bins
         hkl = shown.lattice.offset + inside @ shown.lattice.directions.T
         return None if shown.cell is None else hkl
@@ -119,7 +120,7 @@ def read_out(layer: Layer, position: Sequence[float]) -> str:
     if hkl is None:
         return ""
     shown = core_object(layer)
-    plane = shown.plane if isinstance(shown, Factorization) else shown
+    plane = volume_of(layer) or (shown.plane if isinstance(shown, Factorization) else shown)
     assert plane is not None
     assert plane.cell is not None
     q = float(np.linalg.norm(q_matrix(plane.cell) @ hkl))
@@ -199,7 +200,7 @@ class Follower:
 
     def _volumes(self) -> list[Layer]:
         shown = self.viewer.layers
-        return [x for x in shown if isinstance(core_object(x), ReciprocalVolume)]
+        return [x for x in shown if volume_of(x) is not None]
 
     def _update(self, index: Any = None) -> None:
         if self._busy:
@@ -214,9 +215,9 @@ class Follower:
     def _place(self, layer: Layer, index: Any) -> None:
         """Give a layer the affine that is right for what the viewer shows of it."""
         noted = entry(layer)
-        volume = core_object(layer)
+        volume = volume_of(layer)
         assert noted is not None
-        assert isinstance(volume, ReciprocalVolume)
+        assert volume is not None
         dims = self.viewer.dims
         displayed = [axis - (dims.ndim - 3) for axis in dims.displayed]
         if min(displayed) < 0 or len(displayed) < 2:

@@ -11,6 +11,7 @@ from dsfunet_core.errors import DsfunetError, ParameterError
 from dsfunet_core.factorization.result import Factorization
 from dsfunet_core.plane import ReciprocalPlane, ReciprocalVolume
 from napari_dsfunet.layers import KEY
+from napari_dsfunet.volume_layers import VOLUME_ROLES, map_of
 
 if TYPE_CHECKING:
     from napari.types import FullLayerData
@@ -88,17 +89,17 @@ def write_layers(path: str, layers: list[FullLayerData]) -> list[str]:
         If they belong to more than one.
     """
     notes = [meta.get("metadata", {}).get(KEY) for _, meta, _ in layers]
-    results = [n for n in notes if n and isinstance(n["object"], Factorization)]
+    results = [n for n in notes if n and _is_result(n["object"], n["role"])]
     whole = results[0]["object"] if results else None
     for noted in notes:
-        parts = () if whole is None else (whole, whole.plane)
+        parts = () if whole is None else (whole, getattr(whole, "plane", None))
         if not noted or not any(noted["object"] is part for part in parts):
             raise WriteError(
                 "these layers are not the parts of one factorization. Save them one by one, "
                 "or all of them with Plugins > Diffuse Scattering > Session."
             )
     fit = next((n["fit"] for n in results if n.get("fit") is not None), None)
-    _written(Path(path), whole, "SRO", fit)
+    _written(Path(path), whole, results[0]["role"], fit)
     return [path]
 
 
@@ -128,12 +129,19 @@ def write_object(path: Path, shown: Any, role: str, fit: Any = None) -> None:
     if isinstance(shown, Factorization) and path.suffix.lower() in RESULT and not yell:
         save_result(path, shown, fit, overwrite=True)
         return
+    if role in VOLUME_ROLES and path.suffix.lower() in RESULT and not yell:
+        from dsfunet_core.volume_factorization import write_volume_factorization
+
+        write_volume_factorization(path, shown, overwrite=True)
+        return
     if path.suffix.lower() == ".npy":
         with replacing(path, overwrite=True) as temporary, temporary.open("wb") as file:
             np.save(file, _numbers(shown, role))
         return
     if isinstance(shown, Factorization):
         shown = _as_plane(shown, role)
+    if role in VOLUME_ROLES:
+        shown = _as_volume(shown, role)
     if not isinstance(shown, ReciprocalPlane | ReciprocalVolume):
         raise ParameterError(
             f"{path.name}: a map of one cell is saved as .npy; SRO fit exports it as .json."
@@ -164,8 +172,28 @@ def _as_plane(result: Factorization, role: str) -> ReciprocalPlane:
     )
 
 
+def _is_result(shown: Any, role: str) -> bool:
+    return isinstance(shown, Factorization) or role in VOLUME_ROLES
+
+
+def _as_volume(result: Any, role: str) -> ReciprocalVolume:
+    """One map of a volume's factorization as a volume of its own."""
+    volume: ReciprocalVolume = result.volume
+    return volume.replace(
+        intensity=map_of(result, role),
+        counts=None,
+        variance=None,
+        mask=None,
+        masks={},
+        name=f"{volume.name} {VOLUME_ROLES[role]}",
+        provenance={**volume.provenance, "map": VOLUME_ROLES[role]},
+    )
+
+
 def _numbers(shown: Any, role: str) -> NDArray[np.floating]:
     """The array itself, in the order of the core: first index down."""
+    if role in VOLUME_ROLES:
+        return map_of(shown, role)
     if isinstance(shown, Factorization):
         return np.asarray(
             getattr(shown, {"form factor": "form_factor", "SRO": "sro"}.get(role, role))

@@ -208,6 +208,15 @@ def test_coarser_voxels_give_the_same_order(noisy):
     np.testing.assert_allclose(every.steps, 0.3 * np.eye(3))
 
 
+def test_an_excerpt_keeps_why_voxels_are_out(noisy):
+    bragg = np.zeros(noisy.volume.shape, bool)
+    bragg[21, 21, 21] = bragg[0, 0, 0] = True
+    volume = replace(noisy.volume, mask=bragg, masks={"bragg": bragg})
+    cut = excerpt(volume, limit=2.5, every=2)
+    np.testing.assert_array_equal(cut.masks["bragg"], cut.mask)
+    assert cut.voxels_out()["bragg"] == 1
+
+
 def test_voxels_too_coarse_for_the_order_are_refused(noisy):
     volume = noisy.volume
     # Five voxels a cell: u = 3 and u = −2 have the same cosines up to a constant phase.

@@ -12,7 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from dsfunet_core import read, write
+from dsfunet_core import load_result, read, write
 from dsfunet_core.cli.console import ReportingGroup
 from dsfunet_core.cli.factorize_volume import factorize_volume
 from dsfunet_core.errors import FileFormatError, ParameterError
@@ -103,6 +103,9 @@ def test_command(noisy, tmp_path):
     result = read_volume_factorization(out)
     assert result[(1, 0, 0)] == pytest.approx(0.2, abs=0.01)
     assert len(table.read_text().splitlines()) == 63
+    # First what will be done, at last what it is worth.
+    assert done.stdout.startswith("40 × 40 × 40 voxels")
+    assert "[ok] order against |Q|" in done.stdout
     content = json.loads(
         run(
             *("factorize-volume", volume, "-o", out, "--order", 1, "--limit", 2.5),
@@ -111,6 +114,20 @@ def test_command(noisy, tmp_path):
     )
     assert len(content["parameters"]) == 13
     assert content["choices"]["order"] == 1
+
+
+def test_names_that_cannot_be_and_results_of_the_other_kind(noisy, tmp_path, written):
+    volume = tmp_path / "v.h5"
+    write(volume, noisy.volume)
+    with pytest.raises(ParameterError, match="NeXus"):
+        write_volume_factorization(tmp_path / "out.txt", read_volume_factorization(written))
+    same = ("factorize-volume", volume, "-o", tmp_path / "a.h5", "--csv", tmp_path / "a.h5")
+    assert "a name each" in run(*same, code=1).stderr
+    text = run("factorize-volume", volume, "-o", tmp_path / "out.txt", code=1).stderr
+    assert "end its name in .h5" in text
+    assert not (tmp_path / "out.txt").exists()
+    with pytest.raises(FileFormatError, match="factorization of a whole volume"):
+        load_result(written)
 
 
 def test_command_refuses_before_it_works(noisy, tmp_path, written):

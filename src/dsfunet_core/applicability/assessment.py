@@ -25,9 +25,12 @@ class Applicability:
     ----------
     checks : tuple of Check
         Those of the assumptions first, then those of the data.
+    subject : str
+        What was factorized: a plane, or a volume.
     """
 
     checks: tuple[Check, ...]
+    subject: str = "plane"
 
     @property
     def concerns(self) -> tuple[Check, ...]:
@@ -50,8 +53,8 @@ class Applicability:
         if self.concerns:
             said = ", ".join(c.what for c in self.concerns)
             text = (
-                f"This plane is not all product of a form factor and a short-range order "
-                f"({said}). Errors of the factors can be larger than their σ."
+                f"This {self.subject} is not all product of a form factor and a short-range "
+                f"order ({said}). Errors of the factors can be larger than their σ."
             )
         else:
             text = (
@@ -59,7 +62,7 @@ class Applicability:
             )
         if self.shortcomings:
             said = ", ".join(c.what for c in self.shortcomings)
-            text += f" What the plane can tell is limited ({said})."
+            text += f" What the {self.subject} can tell is limited ({said})."
         return text
 
     def to_dict(self) -> dict[str, Any]:

@@ -52,6 +52,13 @@ def factorize_volume(
     robust: Annotated[
         bool, typer.Option("--robust/--no-robust", help="Give outliers no weight.")
     ] = True,
+    max_unknowns: Annotated[
+        int,
+        typer.Option(
+            help="Most unknowns of the form factor: memory grows with their square, and fewer "
+            "allow a smaller support only.",
+        ),
+    ] = 8000,
     csv: Annotated[Path | None, typer.Option(help="Write the table of α here too.")] = None,
     dataset: Annotated[
         str | None, typer.Option(help="Path of the intensities in an HDF5 file.")
@@ -71,11 +78,19 @@ def factorize_volume(
     """
     from dsfunet_core.io import read
     from dsfunet_core.plane import ReciprocalVolume
-    from dsfunet_core.volume_factorization import excerpt, write_volume_factorization
+    from dsfunet_core.volume_factorization import assess_volume, plan_volume, summarize_volume
     from dsfunet_core.volume_factorization import factorize_volume as solve
+    from dsfunet_core.volume_factorization.excerpt import excerpt
+    from dsfunet_core.volume_factorization.files import (
+        check_suffix,
+        write_volume_factorization,
+    )
 
     for path in (output, csv):
         check_writable(path, overwrite)
+    check_suffix(output)
+    if csv is not None and csv.resolve() == output.resolve():
+        raise ParameterError(f"{csv}: result and table need a name each.")
     radius = _support(support)
     with progress("reading") as callback:
         volume = read(file, dataset)
@@ -83,6 +98,17 @@ def factorize_volume(
             raise ParameterError(
                 f"{file} holds a plane; factorize it with dsfunet factorize {file}."
             )
+        plan = plan_volume(
+            volume,
+            order=order,
+            support=radius,
+            laue_class=laue,
+            limit=limit,
+            every=every,
+            max_unknowns=max_unknowns,
+        )
+        if not json:
+            say(plan.describe())
         if limit is not None or every != 1:
             volume = excerpt(volume, limit=limit, every=every)
         result = solve(
@@ -91,20 +117,22 @@ def factorize_volume(
             support=radius,
             laue_class=laue,
             robust=robust,
+            max_unknowns=max_unknowns,
             callback=callback,
         )
+        callback(99, 100, "writing")
         write_volume_factorization(output, result, overwrite=overwrite)
         if csv is not None:
             result.to_csv(csv, overwrite=overwrite)
+        applicability = assess_volume(result)
     if json:
-        print_json(_as_dict(output, result))
+        print_json({**_as_dict(output, result), "applicability": applicability.to_dict()})
         return
-    say(result.table(SHOWN))
-    if result.choices.get("support_capped"):
-        say(
-            "A larger support might predict better but needs too many unknowns; --limit makes "
-            "the volume smaller."
+    say(
+        "\n".join(
+            [summarize_volume(result), "", result.table(SHOWN), "", applicability.table()]
         )
+    )
     say(f"Written to {', '.join(str(p) for p in (output, csv) if p is not None)}")
 
 

@@ -358,6 +358,13 @@ def _dataset(group: h5py.Group, name: str, array: NDArray[Any]) -> None:
 
 def _ours(path: str | os.PathLike[str]) -> Path:
     found = existing_file(path)
+    if not recognises(found) and "warren_cowley" in (
+        children(found, "/entry") if h5py.is_hdf5(found) else []
+    ):
+        raise FileFormatError(
+            f"{found} is the factorization of a whole volume: its α are refined already, and "
+            "read with dsfunet_core.volume_factorization.read_volume_factorization."
+        )
     if not recognises(found):
         raise FileFormatError(
             f"{found} is no result of a factorization (no attribute creator = {_CREATOR!r}); "

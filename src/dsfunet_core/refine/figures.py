@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
+    from dsfunet_core.refine.alpha_table import AlphaByOrbit
     from dsfunet_core.refine.result import SroRefinement
 
 __all__ = [
@@ -67,7 +68,7 @@ def cell_figure(fit: SroRefinement, *, size: float = 11.0) -> Figure:
 
 def alpha_axes(
     axes: Axes,
-    fit: SroRefinement,
+    fit: AlphaByOrbit,
     *,
     reference: NDArray[np.float64] | None = None,
     label: str = "published",
@@ -78,8 +79,8 @@ def alpha_axes(
     ----------
     axes : matplotlib.axes.Axes
         Where.
-    fit : SroRefinement
-        What to draw.
+    fit : AlphaByOrbit
+        What to draw: a refinement, or the factorization of a volume.
     reference : ndarray, shape (n,), optional
         Other values of α to compare with, NaN where unknown.
     label : str
@@ -120,7 +121,7 @@ def alpha_axes(
         axes.legend(frameon=False)
 
 
-def alpha_figure(fit: SroRefinement, *, size: float = 8.0, **options: Any) -> Figure:
+def alpha_figure(fit: AlphaByOrbit, *, size: float = 8.0, **options: Any) -> Figure:
     """α against distance as a figure of its own; options as in :func:`alpha_axes`."""
     figure = new_figure(size, size * 0.5)
     alpha_axes(figure.add_subplot(), fit, **options)

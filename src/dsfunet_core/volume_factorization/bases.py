@@ -66,15 +66,7 @@ class FormFactorBasis:
         radius : float
             Largest distance [Å].
         """
-        # r = A x with x = M⁻ᵀ y for v·hkl = y·q.
-        to_cartesian = np.array(cell.orth.mat.tolist()) @ np.linalg.inv(grid.directions).T
-        inverse = np.linalg.inv(to_cartesian)
-        reach = radius * np.linalg.norm(inverse, axis=1)
-        # The basis repeats after K: the gap to the next repeat is to hold two correlation
-        # lengths of F, or opposite faces of the volume, which know nothing of each other,
-        # are forced together. Too wide a support would mend that, so it does not narrow it.
-        gap = np.maximum(CORRELATION_LENGTHS / (2 * reach), SMALLEST_GAP)
-        divisions = np.ceil(grid.extent + gap).astype(np.int64)
+        to_cartesian, reach, divisions = _spacing(grid, cell, radius)
         box = np.floor(reach * divisions).astype(np.int64)
         axes = [np.arange(-b, b + 1) for b in box]
         j = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
@@ -84,6 +76,19 @@ class FormFactorBasis:
         order = np.argsort(r, kind="stable")
         order = order[r[order] <= radius]
         return cls(grid, divisions, j[order], r[order])
+
+    @classmethod
+    def about(cls, grid: VolumeGrid, cell: gemmi.UnitCell, radius: float) -> int:
+        """Roughly how many points :meth:`build` would list, without listing them.
+
+        Parameters
+        ----------
+        grid, cell, radius : VolumeGrid, gemmi.UnitCell, float
+            As in :meth:`build`.
+        """
+        to_cartesian, _, divisions = _spacing(grid, cell, radius)
+        a_point = abs(np.linalg.det(to_cartesian)) / np.prod(divisions, dtype=float)
+        return 1 + round(2 / 3 * np.pi * radius**3 / a_point)
 
     @property
     def size(self) -> int:
@@ -200,6 +205,21 @@ class OrderBasis:
         one = np.ones(len(self.indices))
         full = _gathered(box, reach, self.indices, self.indices, one, one)
         return np.asarray(self.members.T @ full @ self.members)
+
+
+def _spacing(
+    grid: VolumeGrid, cell: gemmi.UnitCell, radius: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Matrix to Å, reach of a sphere along each axis, and points per lattice vector K."""
+    # r = A x with x = M⁻ᵀ y for v·hkl = y·q.
+    to_cartesian = np.array(cell.orth.mat.tolist()) @ np.linalg.inv(grid.directions).T
+    reach = radius * np.linalg.norm(np.linalg.inv(to_cartesian), axis=1)
+    # The basis repeats after K: the gap to the next repeat is to hold two correlation
+    # lengths of F, or opposite faces of the volume, which know nothing of each other,
+    # are forced together. Too wide a support would mend that, so it does not narrow it.
+    gap = np.maximum(CORRELATION_LENGTHS / (2 * reach), SMALLEST_GAP)
+    divisions = np.ceil(grid.extent + gap).astype(np.int64)
+    return to_cartesian, reach, divisions
 
 
 def cross_matrix(

@@ -72,9 +72,11 @@ def excerpt(
         else np.asarray(getattr(volume, name)[slices])
         for name in ("intensity", "variance", "counts", "mask")
     }
+    masks = {name: np.asarray(layer[slices], bool) for name, layer in volume.masks.items()}
     return replace(
         volume,
         **arrays,
+        masks=masks,
         origin=volume.hkl(low),
         steps=np.asarray(volume.steps) * every,
         provenance={**volume.provenance, "processing": steps},

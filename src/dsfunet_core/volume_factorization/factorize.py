@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from dsfunet_core.errors import CancelledError, GeometryError, ParameterError
+from dsfunet_core.errors import CancelledError, ParameterError
 from dsfunet_core.factorization.envelope import radial_envelope
 from dsfunet_core.lattice import q_matrix
-from dsfunet_core.symmetry import laue_class_named, shell_vectors
 from dsfunet_core.volume_factorization.bases import FormFactorBasis, OrderBasis
-from dsfunet_core.volume_factorization.grid import VolumeGrid
+from dsfunet_core.volume_factorization.planning import DATA_PER_POINT, plan_volume
 from dsfunet_core.volume_factorization.problem import Problem
+from dsfunet_core.volume_factorization.residuals import neighbours, structured_share
 from dsfunet_core.volume_factorization.result import VolumeFactorization
 from dsfunet_core.volume_factorization.solver import (
     REACH,
     choose_support,
-    largest_radius,
     order_covariance,
     refine,
     shell_prior,
@@ -31,17 +29,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dsfunet_core.plane import ReciprocalVolume
+    from dsfunet_core.volume_factorization.grid import VolumeGrid
 
 __all__ = ["factorize_volume"]
 
-#: Largest number of voxels taken in one piece.
-MAX_VOXELS = 256**3
-#: Largest order; the number of α grows with its cube.
-MAX_ORDER = 8
 #: Fewer data than this for each unknown of the order determine nothing.
 DATA_PER_UNKNOWN = 4
-#: A support chosen from the data has at least so many data for each of its points.
-DATA_PER_POINT = 8
 
 
 class Cancel(Protocol):
@@ -109,6 +102,7 @@ def factorize_volume(
     See Also
     --------
     dsfunet_core.factorize : The same on one plane.
+    plan_volume : What will be done, and the memory it needs.
 
     Notes
     -----
@@ -129,23 +123,18 @@ def factorize_volume(
     marginalised, scaled by the misfit.
 
     With noise σ(α) is honest. Without, what is left is the cut of the support, which is
-    alike in neighbouring voxels: σ is then too small, at errors of 10⁻⁵ to 10⁻⁴.
+    alike in neighbouring voxels; σ is widened by the voxels that go to one independent
+    residual, which is too much at errors of 10⁻⁵ to 10⁻⁴.
 
     Memory: about 75 bytes a voxel (0.16 GB for 128³, 1.3 GB for 256³), and 16 bytes times
     the square of the number of unknowns (1.2 GB for 8,000 and 665 vectors).
     """
-    _check_choices(order, support, max_unknowns, max_cycles)
-    symbol = laue_class_named(laue_class or volume.laue_class or "-1").symbol
-    if math.prod(volume.shape) > MAX_VOXELS:
-        raise ParameterError(
-            f"volume {volume.name!r} has {' × '.join(map(str, volume.shape))} voxels; at most "
-            f"{MAX_VOXELS:,} (256³) are factorized in one piece. Cut it to smaller |h|, |k|, "
-            "|l| with excerpt(volume, limit=4) (--limit 4), or take every second voxel with "
-            "excerpt(volume, every=2) (--every 2) where it is finer than the order needs."
-        )
-    grid = VolumeGrid.of(volume)
-    _check_resolved(grid, order, volume)
-    orbits = shell_vectors(order, symbol, volume.cell)
+    if max_cycles < 1:
+        raise ParameterError(f"max_cycles = {max_cycles}; at least 1 was expected.")
+    plan = plan_volume(
+        volume, order=order, support=support, laue_class=laue_class, max_unknowns=max_unknowns
+    )
+    grid, orbits, symbol = plan.grid, plan.orbits, plan.laue_class
     steps = 0
 
     def tick(message: str) -> None:
@@ -157,7 +146,7 @@ def factorize_volume(
             callback(steps, max(20, steps + 1), message)
 
     tick("reading")
-    problem = _problem(volume, grid, OrderBasis.build(grid, orbits), robust)
+    problem = _problem(volume, grid, OrderBasis.build(grid, list(orbits)), robust)
     record: dict[str, Any]
     if isinstance(support, str):
         data = int(problem.valid.sum(dtype=np.float64))
@@ -167,13 +156,6 @@ def factorize_volume(
         )
     else:
         problem = with_support(problem, volume.cell, float(support))
-        if problem.form_factor.size > max_unknowns:
-            raise ParameterError(
-                f"support = {support:g} Å has {problem.form_factor.size:,} unknowns in this "
-                f"volume, more than max_unknowns = {max_unknowns:,}, which allow "
-                f"{largest_radius(problem, volume.cell, max_unknowns):.1f} Å. Choose that or "
-                "less, raise max_unknowns, or cut the volume to smaller |h|, |k|, |l|."
-            )
         unknowns = start(problem, volume.cell, volume.cell.volume ** (1 / 3))
         unknowns = refine(problem, unknowns, max_cycles=4, tick=tick).unknowns
         record = {"support": float(support)}
@@ -193,11 +175,13 @@ def factorize_volume(
         "outliers": solution.weights.outliers,
         "voxels_used": int((solution.weights.values > 0).sum()),
         "coverage": float(problem.valid.mean(dtype=np.float64)),
+        "neighbours": [float(x) for x in neighbours(solution)],
+        "structured_share": structured_share(solution),
     }
     return VolumeFactorization(
         volume=volume,
         form_factor=problem.envelope * np.maximum(solution.fields.h, 0),
-        orbits=tuple(orbits),
+        orbits=orbits,
         alpha=solution.unknowns.alpha,
         covariance=covariance,
         laue_class=symbol,
@@ -209,50 +193,6 @@ def _with_shell_prior(problem: Problem, coefficients: NDArray[np.float64]) -> Pr
     from dataclasses import replace
 
     return replace(problem, prior_variance=shell_prior(problem.form_factor, coefficients))
-
-
-def _check_choices(
-    order: int, support: float | str, max_unknowns: int, max_cycles: int
-) -> None:
-    if isinstance(order, bool) or not isinstance(order, int) or not 1 <= order <= MAX_ORDER:
-        raise ParameterError(f"order = {order!r}; give a whole number from 1 to {MAX_ORDER}.")
-    radius = isinstance(support, int | float) and support > 0 and math.isfinite(support)
-    if support != "auto" and not radius:
-        raise ParameterError(
-            f'support = {support!r}; give a radius in Å greater than 0, or "auto".'
-        )
-    if max_unknowns < 50:
-        raise ParameterError(
-            f"max_unknowns = {max_unknowns}; a form factor needs 50 or more, usually thousands."
-        )
-    if max_cycles < 1:
-        raise ParameterError(f"max_cycles = {max_cycles}; at least 1 was expected.")
-
-
-def _check_resolved(grid: VolumeGrid, order: int, volume: ReciprocalVolume) -> None:
-    """Refuse a volume whose voxels cannot tell two of the vectors apart."""
-    if np.any(grid.extent < 1):
-        spans = ", ".join(f"{x:.2f}" for x in grid.extent)
-        raise GeometryError(
-            f"volume {volume.name!r} spans {spans} reciprocal cells along its axes; at least "
-            "one along each is needed to tell the periodic order from the form factor."
-        )
-    highest = next((n for n in range(order, 0, -1) if _apart(grid, n)), 0)
-    if highest < order:
-        advice = f"use order = {highest}, or " if highest else ""
-        raise GeometryError(
-            f"order = {order} needs at least {2 * order + 1} voxels a reciprocal cell along "
-            f"each axis, more than volume {volume.name!r} has: {advice}reconstruct it with "
-            "finer steps."
-        )
-
-
-def _apart(grid: VolumeGrid, order: int) -> bool:
-    reach = np.arange(-2 * order, 2 * order + 1)
-    box = np.stack(np.meshgrid(reach, reach, reach, indexing="ij"), -1).reshape(-1, 3)
-    cycles = grid.indices(box[len(box) // 2 + 1 :]) * grid.pitch
-    off = np.abs(cycles - np.rint(cycles)) * grid.shape
-    return bool(off.max(axis=1).min() > 0.5)
 
 
 def _problem(

@@ -7,13 +7,14 @@ on the same axes, and ``/entry/warren_cowley`` holds vectors, α, errors and cov
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
 
 import dsfunet_core
-from dsfunet_core.errors import FileFormatError
+from dsfunet_core.errors import FileFormatError, ParameterError
 from dsfunet_core.io.files import existing_file, replacing
 from dsfunet_core.io.hdf5 import HDF5Array, text
 from dsfunet_core.io.hdf5_file import children
@@ -25,13 +26,51 @@ from dsfunet_core.volume_factorization.result import VolumeFactorization
 
 if TYPE_CHECKING:
     import os
-    from pathlib import Path
 
-__all__ = ["read_volume_factorization", "write_volume_factorization"]
+__all__ = [
+    "check_suffix",
+    "holds_volume_factorization",
+    "read_volume_factorization",
+    "write_volume_factorization",
+]
 
 #: Raised when a file written by the new version cannot be read by the old one.
 FORMAT_VERSION = 1
 _GROUP = "warren_cowley"
+_SUFFIXES = (".h5", ".hdf5", ".nxs")
+
+
+def check_suffix(path: str | os.PathLike[str]) -> None:
+    """Refuse a name that does not say NeXus.
+
+    Parameters
+    ----------
+    path : path-like
+        Of a result.
+
+    Raises
+    ------
+    ParameterError
+        If its suffix is none of ``.h5``, ``.hdf5`` and ``.nxs``.
+    """
+    if Path(path).suffix.lower() not in _SUFFIXES:
+        raise ParameterError(
+            f"{path}: a result is a NeXus file; end its name in {', '.join(_SUFFIXES)}."
+        )
+
+
+def holds_volume_factorization(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is what :func:`write_volume_factorization` writes.
+
+    Parameters
+    ----------
+    path : path-like
+        Any file.
+    """
+    if not h5py.is_hdf5(path):
+        return False
+    entry = children(Path(path), "/entry")
+    return _GROUP in entry and "form_factor" in entry
 
 
 def write_volume_factorization(
@@ -53,6 +92,7 @@ def write_volume_factorization(
     ParameterError
         If the file exists and ``overwrite`` is False, or the provenance cannot be stored.
     """
+    check_suffix(path)
     choices = to_json(result.choices)
     with replacing(path, overwrite=overwrite) as temporary:
         write_nexus(temporary, result.volume, overwrite=True)
@@ -91,13 +131,17 @@ def _write_parameters(entry: h5py.Group, result: VolumeFactorization, choices: s
     group["table"] = result.table()
 
 
-def read_volume_factorization(path: str | os.PathLike[str]) -> VolumeFactorization:
+def read_volume_factorization(
+    path: str | os.PathLike[str], *, in_memory: bool = False
+) -> VolumeFactorization:
     """Read what :func:`write_volume_factorization` wrote.
 
     Parameters
     ----------
     path : path-like
         The file.
+    in_memory : bool
+        Read the intensities, too; the file may go then.
 
     Returns
     -------
@@ -112,8 +156,7 @@ def read_volume_factorization(path: str | os.PathLike[str]) -> VolumeFactorizati
     from dsfunet_core.io import read
 
     found = existing_file(path)
-    entry = children(found, "/entry") if h5py.is_hdf5(found) else []
-    if _GROUP not in entry or "form_factor" not in entry:
+    if not holds_volume_factorization(found):
         raise FileFormatError(
             f"{found} is no factorization of a volume (no group /entry/{_GROUP}); it is made "
             "by dsfunet factorize-volume. Planes' results are read with load_result."
@@ -131,6 +174,8 @@ def read_volume_factorization(path: str | os.PathLike[str]) -> VolumeFactorizati
             f"the form factor in {found} has shape {form_factor.shape}, which is not that of "
             "the volume; the file is damaged."
         )
+    if in_memory:
+        volume = _loaded(volume)
     ends = np.cumsum(_array(found, "multiplicity"))
     members = np.split(_array(found, "members"), ends[:-1])
     vectors, lengths = _array(found, "v"), _array(found, "length")
@@ -145,6 +190,16 @@ def read_volume_factorization(path: str | os.PathLike[str]) -> VolumeFactorizati
         covariance=_array(found, "covariance"),
         laue_class=_text(found, "laue_class"),
         choices=from_json(_text(found, "choices")),
+    )
+
+
+def _loaded(volume: ReciprocalVolume) -> ReciprocalVolume:
+    names = ("intensity", "counts", "variance", "mask")
+    arrays = {name: getattr(volume, name) for name in names}
+    masks = {name: np.asarray(layer[...]) for name, layer in volume.masks.items()}
+    return volume.replace(
+        **{name: None if x is None else np.asarray(x[...]) for name, x in arrays.items()},
+        masks=masks,
     )
 
 

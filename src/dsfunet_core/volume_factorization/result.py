@@ -133,6 +133,16 @@ class VolumeFactorization(AlphaByOrbit):
         assert intensity is not None
         return np.where(valid, intensity - self.product(), np.nan).astype(np.float32)
 
+    @property
+    def r_factor(self) -> float:
+        """Σ|I − F·S| / Σ|I| over the measured voxels."""
+        residual = self.residual()
+        intensity = np.asarray(self.volume.intensity[...], dtype=np.float64)
+        valid = np.isfinite(residual)
+        return float(
+            np.abs(residual[valid]).sum(dtype=np.float64) / np.abs(intensity[valid]).sum()
+        )
+
     def table(self, limit: int | None = None) -> str:
         """Aligned text: vectors, multiplicities, lengths [Å] and α with uncertainties.
 

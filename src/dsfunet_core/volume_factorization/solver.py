@@ -21,15 +21,15 @@ from dsfunet_core.volume_factorization.problem import (
     total,
     weigh,
 )
+from dsfunet_core.volume_factorization.residuals import correlated, neighbours
 
 if TYPE_CHECKING:
     import gemmi
     from numpy.typing import NDArray
 
-__all__ = ["Solution", "choose_support", "order_covariance", "refine", "shell_prior"]
+    from dsfunet_core.volume_factorization.grid import VolumeGrid
 
-#: Correlation of neighbouring residuals that chance does not explain, and the most believed.
-INDEPENDENT, MOST_ALIKE = 0.05, 0.95
+__all__ = ["Solution", "choose_support", "order_covariance", "refine", "shell_prior"]
 
 #: Support radii tried, in units of the cube root of the cell's volume.
 CANDIDATES = (0.35, 0.6, 0.85, 1.15, 1.5, 2.0)
@@ -274,13 +274,13 @@ def choose_support(
 
     spread = 1.0
     radius = CANDIDATES[FIRST] * constant
-    radius = min(radius, largest_radius(problem, cell, max_unknowns))
+    radius = min(radius, largest_radius(problem.form_factor.grid, cell, max_unknowns))
     spread, best, unknowns = fitted(radius, None)
     for factor in CANDIDATES[FIRST + 1 :]:
         if scores[radius] < GOOD_ENOUGH or capped:
             break
         wanted = factor * constant
-        allowed = largest_radius(problem, cell, max_unknowns)
+        allowed = largest_radius(problem.form_factor.grid, cell, max_unknowns)
         if wanted > allowed:
             capped, wanted = True, allowed
             if wanted < WORTHWHILE * radius:
@@ -299,12 +299,12 @@ def choose_support(
     return best, unknowns, record
 
 
-def largest_radius(problem: Problem, cell: gemmi.UnitCell, max_unknowns: int) -> float:
+def largest_radius(grid: VolumeGrid, cell: gemmi.UnitCell, max_unknowns: int) -> float:
     """Largest support [Å] with no more than so many unknowns of the form factor."""
     # The number of points grows with the cube of the radius; their spacing hardly varies.
     radius = cell.volume ** (1 / 3)
     for _ in range(12):
-        size = FormFactorBasis.build(problem.form_factor.grid, cell, REACH * radius).size
+        size = FormFactorBasis.build(grid, cell, REACH * radius).size
         if 0.9 * max_unknowns <= size <= max_unknowns:
             break
         radius *= (0.96 * max_unknowns / size) ** (1 / 3)
@@ -335,38 +335,7 @@ def order_covariance(solution: Solution) -> NDArray[np.float64]:
     from scipy.linalg import solve_triangular
 
     inverse = solve_triangular(factor, np.eye(len(factor)), lower=True)
-    return np.asarray(inverse.T @ inverse) * correlated(solution)
-
-
-def correlated(solution: Solution) -> float:
-    """Voxels for one independent residual.
-
-    Parameters
-    ----------
-    solution : Solution
-        From :func:`refine`.
-
-    Returns
-    -------
-    float
-        Π (1 + ρ)/(1 − ρ) over the three axes, with the correlation ρ of the weighted residuals
-        of neighbours, as for noise that forgets by ρ a step. 1 where only noise is left;
-        without noise the model's own smooth errors are left, which are alike over many voxels.
-    """
-    problem, fields = solution.problem, solution.fields
-    weights = solution.weights.values
-    z = np.sqrt(weights) * (problem.intensity - fields.model)
-    z = np.where(weights > 0, z, 0)
-    number = 1.0
-    for axis in range(3):
-        ahead, behind = np.moveaxis(z, axis, 0)[1:], np.moveaxis(z, axis, 0)[:-1]
-        both = (ahead != 0) & (behind != 0)
-        square = float((ahead[both] ** 2 + behind[both] ** 2).sum(dtype=np.float64)) / 2
-        rho = float((ahead * behind).sum(dtype=np.float64)) / square if square > 0 else 0.0
-        if rho > INDEPENDENT:
-            rho = min(rho, MOST_ALIKE)
-            number *= (1 + rho) / (1 - rho)
-    return number
+    return np.asarray(inverse.T @ inverse) * correlated(neighbours(solution))
 
 
 def _cholesky(matrix: NDArray[np.float64]) -> NDArray[np.float64]:

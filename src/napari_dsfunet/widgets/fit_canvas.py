@@ -11,6 +11,7 @@ from napari_dsfunet.widgets.canvas import Canvas, MovingCanvas
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from dsfunet_core.refine.alpha_table import AlphaByOrbit
     from dsfunet_core.refine.result import SroRefinement
 
 __all__ = ["AlphaPlot", "CellMaps", "CorrelationMap"]
@@ -69,7 +70,7 @@ class AlphaPlot(Canvas):
         super().__init__(viewer, height=230)
 
     def paint(
-        self, figure: Any, content: tuple[SroRefinement, NDArray[np.float64] | None, str]
+        self, figure: Any, content: tuple[AlphaByOrbit, NDArray[np.float64] | None, str]
     ) -> None:
         """Draw a fit and its reference; see :meth:`Canvas.paint`."""
         from dsfunet_core.refine.figures import alpha_axes

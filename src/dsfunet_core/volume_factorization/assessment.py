@@ -1,0 +1,225 @@
+"""Whether a volume is the product that its factorization takes it for, in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dsfunet_core.applicability import Applicability, Check
+from dsfunet_core.volume_factorization.evidence import VolumeEvidence
+
+if TYPE_CHECKING:
+    from dsfunet_core.volume_factorization.result import VolumeFactorization
+
+__all__ = ["assess_volume"]
+
+#: Limits; what they limit is told where they are used.
+POWER, ORDER_AGAINST_Q, BACKGROUND, OUTLIERS = 1.02, 1.1, 4.0, 0.002
+NEGATIVE, CONTRAST, COVERAGE = -0.06, 3.0, 0.25
+#: Below this share of the volume's power the residual's structure is the solver's own, and
+#: below this amplitude (in units of the mean product) a background is.
+NEGLIGIBLE, FAINT = 1.5e-5, 1e-3
+
+
+def assess_volume(result: VolumeFactorization) -> Applicability:
+    """Ask whether the assumptions behind a factorization hold on its volume.
+
+    Parameters
+    ----------
+    result : VolumeFactorization
+        Its volume is read.
+
+    Returns
+    -------
+    Applicability
+        Every check with its figure, its limit and a sentence.
+
+    Notes
+    -----
+    With z = (I − F·S)/σ the checks are: the Fourier transform of z at the lattice vectors that
+    were refined, and at those one cell longer; what
+    α would change by between small and large |Q|, which is nothing if one order multiplies
+    one form factor; the contrast of the order in z (a background lowers it where F is weak);
+    outliers; the lowest S. Structure in z that is less than 1.5·10⁻⁵ of the volume's power is
+    the solver's own and no reason for doubt.
+    """
+    evidence = VolumeEvidence(result)
+    negligible = result.choices.get("structured_share", 1.0) < NEGLIGIBLE
+    without_noise = max(result.choices.get("neighbours", [0.0])) > 0.05
+    own = negligible and without_noise
+    found = (
+        _at_vectors(evidence, own),
+        _range(evidence, own),
+        _against_q(evidence, own),
+        _background(evidence),
+        _outliers(result, own),
+        _lowest(evidence),
+        _contrast(result),
+        _support(result),
+        _coverage(result),
+    )
+    return Applicability(tuple(c for c in found if c is not None), subject="volume")
+
+
+def _at_vectors(evidence: VolumeEvidence, own: bool) -> Check:
+    value, number = evidence.power_at_vectors(0.5, evidence.result.order + 0.5)
+    limit = _above_noise(number)
+    passed = value <= limit or own
+    return Check(
+        "periodicity of the residual",
+        value,
+        limit,
+        passed,
+        f"{value:.2f} of the noise at lattice vectors (limit {limit:.2f})",
+        "The residual does not repeat from cell to cell: the order is used up."
+        if passed
+        else "The residual repeats from cell to cell: order that does not multiply one common "
+        "form factor, as of displacements or of a second disordered site.",
+    )
+
+
+def _range(evidence: VolumeEvidence, own: bool) -> Check | None:
+    order = evidence.result.order
+    value, number = evidence.power_at_vectors(order + 0.5, order + 1.5)
+    if not number:
+        return None
+    limit = _above_noise(number)
+    passed = value <= limit or own
+    return Check(
+        "range of the order",
+        value,
+        limit,
+        passed,
+        f"{value:.2f} of the noise at vectors one cell longer (limit {limit:.2f})",
+        "There are no correlations beyond the vectors that were refined."
+        if passed
+        else f"There are correlations beyond {order} cells, which the shorter vectors and the "
+        f"form factor make up for wrongly: refine order {order + 1} or more.",
+    )
+
+
+def _above_noise(number: int) -> float:
+    """Mean power that noise does not reach; of a real residual half the points are free."""
+    return POWER + 3 * float(np.sqrt(2 / max(number, 1)))
+
+
+def _against_q(evidence: VolumeEvidence, own: bool) -> Check:
+    value = evidence.order_against_q()
+    # χ² of few α scatters.
+    limit = ORDER_AGAINST_Q + 3 * float(np.sqrt(2 / len(evidence.result.alpha)))
+    passed = value <= limit or own
+    return Check(
+        "order against |Q|",
+        value,
+        limit,
+        passed,
+        f"χ² {value:.2f} an α (limit {limit:.2f})",
+        "Small and large |Q| tell the same order."
+        if passed
+        else "Small and large |Q| tell different orders, which one order times one form factor "
+        "cannot: displacements, a second disordered site, thermal scattering or a background.",
+    )
+
+
+def _background(evidence: VolumeEvidence) -> Check:
+    value, amplitude = evidence.background()
+    passed = value >= -BACKGROUND or amplitude >= -FAINT
+    return Check(
+        "background",
+        value,
+        -BACKGROUND,
+        passed,
+        f"contrast of the order in the residual {value:+.1f}σ (limit −{BACKGROUND:g}σ)",
+        "The order has the same contrast where the form factor is weak as where it is strong."
+        if passed
+        else "The order is less pronounced where the form factor is weak: there is intensity "
+        "that does not follow the order, most likely a background or thermal scattering. "
+        "Subtract it before.",
+    )
+
+
+def _outliers(result: VolumeFactorization, own: bool) -> Check:
+    rejected = result.choices["outliers"]
+    value = rejected / max(result.choices["voxels_used"] + rejected, 1)
+    passed = value <= OUTLIERS or own
+    return Check(
+        "outliers",
+        value,
+        OUTLIERS,
+        passed,
+        f"{value:.2%} of the voxels (limit {OUTLIERS:.1%})",
+        "Hardly a voxel is far off the product."
+        if passed
+        else "Many voxels are far off the product: Bragg peaks, streaks or rings that should "
+        "be masked, or scattering that is no product. Look at the residual.",
+    )
+
+
+def _lowest(evidence: VolumeEvidence) -> Check:
+    value, sigma = evidence.lowest_order()
+    limit = NEGATIVE - 3 * sigma
+    passed = value >= limit
+    return Check(
+        "lowest short-range order",
+        value,
+        limit,
+        passed,
+        f"{value:.3f} (limit {limit:.3f})",
+        "It is nowhere below 0 by more than its error, as must be."
+        if passed
+        else "It goes below 0, which no arrangement of sites gives: too much was subtracted, "
+        "a range of the order that is too short, a part of the cell that was masked in every "
+        "cell alike, or scattering that is no product.",
+    )
+
+
+def _contrast(result: VolumeFactorization) -> Check:
+    value = float(np.max(np.abs(result.alpha) / result.sigma))
+    # The largest of many: 3σ is what one of them is allowed by chance alone.
+    limit = max(CONTRAST, float(np.sqrt(2 * np.log(len(result.alpha)))) + 1.5)
+    passed = value >= limit
+    return Check(
+        "contrast of the order",
+        value,
+        limit,
+        passed,
+        f"strongest α {value:.0f}σ (limit {limit:.1f}σ)",
+        "There is short-range order, well above its errors."
+        if passed
+        else "No α stands out of its errors: the arrangement is random as far as this volume "
+        "can tell, and the form factor is the diffuse scattering itself.",
+        assumption=False,
+    )
+
+
+def _support(result: VolumeFactorization) -> Check:
+    capped = bool(result.choices.get("support_capped", False))
+    return Check(
+        "support",
+        result.choices["support"],
+        result.choices["support"],
+        not capped,
+        f"{result.choices['support']:.1f} Å",
+        "It is as large as the data ask for."
+        if not capped
+        else "A larger one might predict better but has too many unknowns: allow more of them, "
+        "or cut the volume to smaller |h|, |k|, |l|.",
+        assumption=False,
+    )
+
+
+def _coverage(result: VolumeFactorization) -> Check:
+    value = float(result.choices["coverage"])
+    passed = value >= COVERAGE
+    return Check(
+        "coverage",
+        value,
+        COVERAGE,
+        passed,
+        f"{value:.0%} of the volume (limit {COVERAGE:.0%})",
+        "Enough of the volume was measured."
+        if passed
+        else "Most of the volume was not measured; the form factor is extrapolated there.",
+        assumption=False,
+    )
