@@ -27,10 +27,11 @@ __all__ = [
 #: Below this share of the plane's power the residual's structure is the solver's own.
 NEGLIGIBLE = 1.5e-5
 #: Limits; what they limit is told where they are used.
-NEIGHBOURS, AT_VECTORS, FORM_FACTOR_AT_VECTORS, NEAR_POINTS = 0.025, 4.5, 1.3, 1.1
+NEIGHBOURS, AT_VECTORS, FORM_FACTOR_AT_VECTORS, NEAR_POINTS = 0.025, 4.5, 1.6, 1.1
 OUTLIERS, BACKGROUND, DARK = 0.002, 3.3, 3.5
-#: Lattice vectors at which the residual is looked at: all of the order, and the shortest.
-WIDE, SHORT = 5.5, 2.5
+#: Largest coordinate of the lattice vectors at which the residual is looked at: all of the
+#: order. The shortest alone are where a molecule's form factor reaches too.
+REACH = 5.5
 #: Fewest reciprocal-lattice points that say anything of them.
 FEW_POINTS = 10
 FORM_FACTOR_WEIGHT, NEGATIVE, MEAN_OFF, STRUCTURED = 0.004, -0.06, 0.1, 0.006
@@ -89,13 +90,7 @@ def neighbouring_residuals(evidence: Evidence) -> Check:
 
 def residual_at_lattice_vectors(evidence: Evidence) -> Check:
     """Power of the residual's Fourier transform at lattice vectors over noise."""
-    # Order of another site shows where its form factor is strong: bright pixels tell more.
-    bright = evidence.z * np.sqrt(np.maximum(evidence.model, 0))
-    value = max(
-        evidence.excess_at_lattice_vectors(evidence.z, WIDE),
-        evidence.excess_at_lattice_vectors(evidence.z, SHORT),
-        evidence.excess_at_lattice_vectors(bright, SHORT),
-    )
+    value = evidence.excess_at_lattice_vectors(evidence.z, REACH)
     passed = value <= AT_VECTORS or evidence.structured_share <= NEGLIGIBLE
     return Check(
         "periodicity of the residual",
