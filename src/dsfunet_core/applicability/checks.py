@@ -27,8 +27,13 @@ __all__ = [
 #: Below this share of the plane's power the residual's structure is the solver's own.
 NEGLIGIBLE = 1.5e-5
 #: Limits; what they limit is told where they are used.
-NEIGHBOURS, AT_VECTORS, FORM_FACTOR_AT_VECTORS, NEAR_POINTS = 0.025, 1.07, 1.3, 1.1
+NEIGHBOURS, AT_VECTORS, FORM_FACTOR_AT_VECTORS, NEAR_POINTS = 0.025, 4.5, 1.6, 1.1
 OUTLIERS, BACKGROUND, DARK = 0.002, 3.3, 3.5
+#: Largest coordinate of the lattice vectors at which the residual is looked at: all of the
+#: order. The shortest alone are where a molecule's form factor reaches too.
+REACH = 5.5
+#: Fewest reciprocal-lattice points that say anything of them.
+FEW_POINTS = 10
 FORM_FACTOR_WEIGHT, NEGATIVE, MEAN_OFF, STRUCTURED = 0.004, -0.06, 0.1, 0.006
 
 
@@ -84,22 +89,15 @@ def neighbouring_residuals(evidence: Evidence) -> Check:
 
 
 def residual_at_lattice_vectors(evidence: Evidence) -> Check:
-    """Power of the residual's Fourier transform at lattice vectors over that far out."""
-    transform = np.abs(np.fft.fft2(evidence.z)) ** 2
-    space = evidence.real_space(evidence.z.shape)
-    radius = np.abs(space.coordinates).max(axis=-1)
-    far = radius > np.quantile(radius, 0.6)
-    off = np.abs(space.coordinates - np.rint(space.coordinates)).max(axis=-1)
-    at = (off < 0.25) & (radius < 5.5) & (radius > 0.5)
-    noise = float(transform[far].mean())
-    value = float(transform[at].mean()) / noise if at.any() and noise > 0 else 1.0
+    """Power of the residual's Fourier transform at lattice vectors over noise."""
+    value = evidence.excess_at_lattice_vectors(evidence.z, REACH)
     passed = value <= AT_VECTORS or evidence.structured_share <= NEGLIGIBLE
     return Check(
         "periodicity of the residual",
         value,
         AT_VECTORS,
         passed,
-        f"{value:.2f} of the noise at lattice vectors (limit {AT_VECTORS})",
+        f"{value:.1f}σ above noise at lattice vectors (limit {AT_VECTORS}σ)",
         "The residual does not repeat from cell to cell: the short-range order is used up."
         if passed
         else "The residual repeats from cell to cell, in another way at different Q: order "
@@ -146,24 +144,25 @@ def form_factor_at_lattice_vectors(evidence: Evidence) -> Check | None:
 
 
 def near_lattice_points(evidence: Evidence) -> Check | None:
-    """χ² near reciprocal-lattice points over that of the plane."""
-    near = evidence.near_lattice_points & evidence.used
-    if near.sum() < 30:
+    """Mean square of the sums of residuals around reciprocal-lattice points."""
+    sums = evidence.sums_at_lattice_points
+    if len(sums) < FEW_POINTS:
         return None
-    value = float((evidence.z[near] ** 2).mean())
-    # χ² of few pixels scatters.
-    limit = NEAR_POINTS + 3 * float(np.sqrt(2 / near.sum()))
+    value = float((sums**2).mean())
+    # χ² of few positions scatters.
+    limit = NEAR_POINTS + 4 * float(np.sqrt(2 / len(sums)))
     passed = value <= limit or evidence.share <= NEGLIGIBLE
     return Check(
         "near Bragg positions",
         value,
         limit,
         passed,
-        f"χ² {value:.2f} of the mean (limit {limit:.2f})",
+        f"residuals around a position sum to {value:.2f} of their variance (limit {limit:.2f})",
         "The product holds near Bragg positions as well as elsewhere."
         if passed
-        else "The product fails near Bragg positions: thermal diffuse scattering or the feet "
-        "of Bragg peaks. Mask a larger radius around them.",
+        else "The product fails near Bragg positions: thermal diffuse scattering, the feet "
+        "of Bragg peaks, or order over more cells than `order`. Mask a larger radius around "
+        "them, or raise `order`.",
     )
 
 

@@ -20,6 +20,12 @@ __all__ = ["Evidence", "neighbour_products"]
 NEAR = 0.12
 #: … and at least so many pixels.
 NEAR_PIXELS = 1.5
+#: Classes of brightness in which the residuals near lattice points are compared with others,
+#: and the pixels elsewhere that make a class.
+BRIGHTNESS_CLASSES, CLASS_PIXELS = 5, 30
+#: Half the width of the cells' part round a lattice vector, in units of the lattice, and of
+#: the real space beyond which the residual's transform is noise, as a quantile.
+AT_VECTOR, FAR = 0.25, 0.6
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +112,57 @@ class Evidence:
         spacing = np.sqrt(abs(np.linalg.det(basis)))
         near = np.linalg.norm(apart, axis=-1) < max(NEAR * spacing, NEAR_PIXELS)
         return np.asarray(near)
+
+    @cached_property
+    def sums_at_lattice_points(self) -> NDArray[np.float64]:
+        """Sum of the residuals around every reciprocal-lattice point over its σ, shape (n,).
+
+        In units of the scatter of equally bright pixels elsewhere: weights are not perfect,
+        and lattice points are the brightest or the darkest part of the cell.
+        """
+        near = self.near_lattice_points & self.used
+        away = self.used & ~near
+        if not near.any():
+            return np.zeros(0)
+        brightness = self.model * self.root_weights**2
+        edges = np.quantile(brightness[near], np.linspace(0, 1, BRIGHTNESS_CLASSES + 1)[1:-1])
+        squares, classes = self.z[away] ** 2, np.digitize(brightness[away], edges)
+        number = np.bincount(classes, minlength=BRIGHTNESS_CLASSES)
+        total = np.bincount(classes, squares, minlength=BRIGHTNESS_CLASSES)
+        usual = np.where(number >= CLASS_PIXELS, total / np.maximum(number, 1), 1.0)
+        usual = np.where(usual > 0, usual, 1.0)
+        z = self.z[near] / np.sqrt(usual[np.digitize(brightness[near], edges)])
+        points = np.rint(self.coordinates[near]).astype(np.int64)
+        _, which = np.unique(points, axis=0, return_inverse=True)
+        which = which.ravel()
+        return np.asarray(np.bincount(which, z) / np.sqrt(np.bincount(which)))
+
+    def excess_at_lattice_vectors(self, image: NDArray[np.float64], reach: float) -> float:
+        """Power of an image's Fourier transform at short lattice vectors, in σ of noise.
+
+        Half of what lies between the vectors is taken off: a form factor that the support
+        has no room for leaves as much there.
+
+        Parameters
+        ----------
+        image : ndarray, shape of the plane
+            Residual, 0 where a pixel is not used.
+        reach : float
+            Largest coordinate looked at, in lattice vectors.
+        """
+        power = np.abs(np.fft.fft2(image)) ** 2
+        coordinates = self.real_space(image.shape).coordinates
+        size = np.abs(coordinates).max(axis=-1)
+        noise = float(power[size > np.quantile(size, FAR)].mean())
+        inside = (size > 0.5) & (size < reach)
+        off = np.abs(coordinates - np.rint(coordinates)).max(axis=-1)
+        at, between = inside & (off < AT_VECTOR), inside & (off >= AT_VECTOR)
+        if noise <= 0 or not at.any() or not between.any():
+            return 0.0
+        above = power[at].mean() / noise - 1
+        above -= 0.5 * max(float(power[between].mean()) / noise - 1, 0.0)
+        # An image is real: half of its transform is independent, less where pixels are missing.
+        return float(above * np.sqrt(at.sum() / 2 * self.used.mean()))
 
     def score(self, pattern: NDArray[np.float64]) -> tuple[float, float]:
         """How strongly the residual holds a pattern.
