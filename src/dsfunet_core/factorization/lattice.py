@@ -192,7 +192,6 @@ def factorize_arrays(
                 # Residuals are correlated or the weights wrong: widen, never narrow.
                 widen = np.sqrt(np.maximum(ratio, 1))
                 covariance = covariance * np.outer(widen, widen)
-                sigmas[i] = sigmas[i] * float(np.median(widen))
                 kinds[i] = "model, widened to the scatter of pixel blocks"
             covariances[i] = _full_covariance(covariance, problem.sro_basis)
     report.done()
