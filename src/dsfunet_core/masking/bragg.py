@@ -9,7 +9,7 @@ import numpy as np
 
 from dsfunet_core.errors import ParameterError
 from dsfunet_core.lattice import q_matrix
-from dsfunet_core.masking.ellipsoids import ellipsoid, inside_ellipsoids
+from dsfunet_core.masking.ellipsoids import ellipsoid, inside_ellipses, inside_ellipsoids
 from dsfunet_core.masking.growth import grown_peaks
 from dsfunet_core.masking.positions import bragg_positions
 
@@ -22,7 +22,7 @@ __all__ = ["mask_bragg"]
 #: are hardly wider [Å⁻¹].
 OFF_PLANE = 0.1
 #: Peaks so many pixels outside the picture reach into it.
-OUTSIDE = 5
+OUTSIDE = 10
 
 
 def mask_bragg(
@@ -111,11 +111,13 @@ def mask_bragg(
         hkl, order = (array[inside & (off <= OFF_PLANE)] for array in (hkl, order))
         peaks = grown_peaks(plane, plane.pixel(hkl), tensor)
         found = peaks.radius > 0
-        tensors = tensor / np.where(found, peaks.radius, 1.0)[:, None, None] ** 2
-        # Grown on the plane, so the ellipses are centred on it.
-        hkl, order, tensors = plane.hkl(*peaks.centres[found].T), order[found], tensors[found]
+        order = order[found]
         record["radius"] = float(np.median(peaks.radius[found])) if found.any() else 0.0
         record |= {"size": "auto", "peaks": int(found.sum())}
+        for name, wanted in (("bragg", order == 0), ("satellites", order > 0)):
+            if name == "bragg" or len(satellites):
+                plane = plane.masked(~inside_ellipses(plane.shape, peaks.centres[found][wanted], peaks.forms[found][wanted]), name)
+        return plane.processed("mask_bragg", **record)
     else:
         tensors = np.broadcast_to(tensor, (len(hkl), 3, 3))
         if np.ndim(radius):

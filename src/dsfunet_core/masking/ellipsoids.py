@@ -123,3 +123,17 @@ def inside_ellipsoids(
         q = apart @ step_q.T + off
         inside[window] |= np.einsum("...i,ij,...j", q, tensor, q) <= 1 + ROUNDING
     return inside
+
+
+def inside_ellipses(shape, centres, forms):
+    inside = np.zeros(shape, dtype=bool)
+    for centre, form in zip(centres, forms, strict=True):
+        half = np.sqrt(np.diagonal(np.linalg.inv(form)))
+        low = np.maximum(np.ceil(centre - half - 1e-9), 0).astype(int)
+        high = np.minimum(np.floor(centre + half + 1e-9) + 1, shape).astype(int)
+        if np.any(high <= low):
+            continue
+        window = (slice(low[0], high[0]), slice(low[1], high[1]))
+        apart = np.moveaxis(np.mgrid[window], 0, -1) - centre
+        inside[window] |= np.einsum("...i,ij,...j", apart, form, apart) <= 1 + ROUNDING
+    return inside
