@@ -116,7 +116,12 @@ def mask_bragg(
         record |= {"size": "auto", "peaks": int(found.sum())}
         for name, wanted in (("bragg", order == 0), ("satellites", order > 0)):
             if name == "bragg" or len(satellites):
-                plane = plane.masked(~inside_ellipses(plane.shape, peaks.centres[found][wanted], peaks.forms[found][wanted]), name)
+                plane = plane.masked(
+                    ~inside_ellipses(
+                        plane.shape, peaks.centres[found][wanted], peaks.forms[found][wanted]
+                    ),
+                    name,
+                )
         return plane.processed("mask_bragg", **record)
     else:
         tensors = np.broadcast_to(tensor, (len(hkl), 3, 3))

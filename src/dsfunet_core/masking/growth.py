@@ -25,7 +25,6 @@ from dsfunet_core.masking.peak_fit import (
 )
 from dsfunet_core.masking.peak_refinement import (
     Population,
-    Shapes,
     peak_reach,
     refine_shapes,
     unit_peaks,
@@ -47,8 +46,9 @@ SEEN, STRONG = 4.0, 10.0
 #: Fraction of positions with peaks that are none of the diffuse scattering from which all
 #: are masked, and as far at least as this quantile of the peaks seen.
 COMMON, SMALLEST = 0.1, 0.1
-#: Mean of a ring over its uncertainty from which the peak goes on there.
-RING = 3.0
+#: Mean of a ring over its uncertainty from which the peak goes on there, and relative
+#: uncertainty of the background.
+RING, ROUGH = 3.0, 0.05
 #: Pixels of a ring that must be there to judge it.
 RING_PIXELS = 4
 #: Half-width of the window of a peak, in distances to the next position; in pixels at least
@@ -61,12 +61,12 @@ SHARP = 8.0
 #: Farthest that a peak may lie from its position, in pixels.
 SHIFT = 1.5
 #: Peaks that make a population, its least spread (of shifts in pixels, and of logarithms),
-#: and how many spreads a peak may be wider or longer than the rest.
-ENOUGH, FLOOR, APART = 5, 0.05, 2.5
+#: and the quantile that no other peak may exceed by more than a factor.
+ENOUGH, FLOOR, WIDE, SLACK = 5, 0.05, 0.95, 1.1
 #: What is expected of a few peaks: spread of shifts in pixels, logarithm of widths, elongation.
 UNTOLD = (0.5, 0.4, 0.3)
 #: Rounds of guessing the order beside the peaks, and of the peaks beside the order.
-ROUNDS, TURNS = 3, 2
+ROUNDS, TURNS = 3, 1
 #: The background may differ so much from the guess, relatively, which counts as this
 #: fraction of the plane's mean at least.
 LOOSE, DARK = 0.5, 0.05
@@ -183,7 +183,7 @@ class _Growing:
         self.sigma, self.background = fit.sigma, fit.background
         self.fitted = np.isfinite(fit.sigma)
         self.sharp = self._sharp(fit.amplitude, fit.sigma)
-        self.widest = max(WIDEST * windows.reach, pixel)
+        self.widest, self.farthest = max(WIDEST * windows.reach, pixel), SHIFT * pixel
         self.order: Periodic | None = None
         if self.sharp.any():
             self._start(fit)
@@ -261,7 +261,7 @@ class _Growing:
     def _refine(self) -> None:
         """Every peak on its background, without the tails of the neighbours."""
         own = np.maximum(self.values[:, :1], 0) * unit_peaks(self.windows.place, self.values)[0]
-        tails = self.windows.of(self._image(own)) - own
+        self.tails = (self.windows.of(self._image(own)) - own) * self.windows.weight
         if self.order is None:
             columns = background_columns(self.windows, None)
             expected = np.where(self.fitted[:, None], self.background, self.typical)
@@ -272,10 +272,8 @@ class _Growing:
         scale = np.maximum(expected, DARK * self.typical)
         level = np.zeros((len(scale), columns.shape[-1]))
         level[:, 0] = expected / scale
-        most = self.population.mean + APART * self.population.spread
-        widest = min(float(np.exp(most[2])), self.widest)
         self.shapes = refine_shapes(
-            self.windows.without(tails),
+            self.windows.without(self.tails),
             self.noise,
             self.values,
             columns * scale[:, None, None],
@@ -283,7 +281,7 @@ class _Growing:
             LOOSE,
             self.population,
             self.largest,
-            (SHIFT * self.pixel, NARROWEST * self.pixel, widest),
+            (self.farthest, NARROWEST * self.pixel, self.widest),
         )
         self.values, self.background = self.shapes.values, self.shapes.background
         self.sigma = np.sqrt(self.shapes.covariance[:, 0, 0])
@@ -298,6 +296,12 @@ class _Growing:
         spread[3:] = max(spread[3:].mean(), FLOOR)
         self.population = Population(mean, spread)
         self.largest = float(self.values[self.sharp, 0].max())
+        # Maxima of the order are broad, and where the background is not what it is taken
+        # for, so is the Gaussian that mends it.
+        wide = SLACK * float(np.exp(np.quantile(chosen[:, 2], WIDE)))
+        far = SLACK * float(np.quantile(np.abs(chosen[:, :2]), WIDE))
+        self.widest = max(min(wide, self.widest), NARROWEST * self.pixel)
+        self.farthest = max(min(far, self.farthest), FLOOR * self.pixel)
 
     def radius(self) -> NDArray[np.float64]:
         """Where the peaks end; 0 where there is none."""
@@ -307,12 +311,39 @@ class _Growing:
         near = self.windows.distance <= self.windows.reach / 2
         deviation = np.sqrt(np.nanmedian(np.where(near, variance, np.nan), axis=1))
         ends = peak_reach(self.shapes, TAIL * deviation, DOUBT) * self.shapes.width
-        radius = np.where(ends > 0, np.maximum(ends, self.pixel), 0.0)
+        radius = self._with_rings(
+            np.where(ends > 0, np.maximum(ends, self.pixel), 0.0), variance
+        )
         seen = self.values[:, 0] > SEEN * self.sigma
         if self.sharp[self.fitted].mean() > COMMON:
             radius = np.maximum(radius, np.quantile(radius[seen], SMALLEST))
         else:
             radius = np.where(seen, radius, 0.0)
+        return radius
+
+    def _with_rings(
+        self, radius: NDArray[np.float64], variance: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Radius with the rings added, a pixel each, that still stand above the background.
+
+        Of peaks that are none of the diffuse scattering, or whose middle was not seen.
+        """
+        windows = self.windows
+        distance = self.shapes.distance(windows.place) * self.shapes.width[:, None]
+        # The Gaussian beyond the radius is negligible; what is left there is tail.
+        excess = windows.intensity - self.tails - self.background
+        going = (self.sharp | ~self.fitted) & (radius > 0)
+        for _ in range(int(windows.reach / self.pixel)):
+            ring = (windows.weight > 0) & (distance > radius[:, None])
+            ring &= distance <= radius[:, None] + self.pixel
+            n = ring.sum(axis=1)
+            mean = np.where(ring, excess, 0).sum(axis=1) / np.maximum(n, 1)
+            error = np.sqrt(np.where(ring, variance, 0).sum(axis=1)) / np.maximum(n, 1)
+            level = np.where(ring, self.background, 0).sum(axis=1) / np.maximum(n, 1)
+            going = going & (n >= RING_PIXELS) & (mean > RING * np.hypot(error, ROUGH * level))
+            if not going.any():
+                break
+            radius = np.where(going, radius + self.pixel, radius)
         return radius
 
 

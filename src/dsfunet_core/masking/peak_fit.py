@@ -13,7 +13,14 @@ if TYPE_CHECKING:
     from dsfunet_core.masking.noise import NoiseModel
     from dsfunet_core.plane import ReciprocalPlane
 
-__all__ = ["PeakFits", "Windows", "background_columns", "cut_windows", "fit_peaks", "pixel_variance"]
+__all__ = [
+    "PeakFits",
+    "Windows",
+    "background_columns",
+    "cut_windows",
+    "fit_peaks",
+    "pixel_variance",
+]
 
 #: Degree of the background: over windows so many pixels in radius the diffuse maxima at the
 #: lattice points of a crystal with positive correlations need the fourth.
@@ -188,10 +195,10 @@ def fit_peaks(
     variance = pixel_variance(windows, noise, expected) + (_MISFIT * np.asarray(peak)) ** 2
     background = background_columns(windows, shape)
     terms = background.shape[-1]
-    weight = windows.weight / variance
     best = _Best(len(background), terms)
     core = (windows.distance <= _CORE * windows.pixel) * windows.weight
     enough = (windows.weight.sum(axis=1) > 2 * (terms + 3)) & (core.sum(axis=1) >= _SEEN)
+    weight = windows.weight / variance * enough[:, None]
     for width in widths:
         peak = np.exp(-(windows.distance[..., None] ** 2) / (2 * width**2))
         columns = np.concatenate([background, peak, peak * windows.place / width], axis=-1)

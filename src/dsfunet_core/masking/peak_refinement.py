@@ -21,15 +21,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Population", "Shapes", "peak_reach", "refine_shapes"]
 
-#: Unknowns of a peak: height, shift along two axes, logarithm of the width, elongation.
-PARAMETERS = 6
 #: Relative misfit of a Gaussian to a real peak, so that cores do not rule the fit.
 _MISFIT = 0.05
-#: Steps of the refinement, halvings of one that overshoots, windows refined at once.
-_STEPS, _HALVINGS, _AT_ONCE = 8, 4, 128
-_SETTLED = 0.01
-#: Largest elongation: logarithm of the ratio of the axes.
-_LONGEST = 1.2
+#: Steps of the refinement, trials of one that overshoots, first damping, gain of χ² in any
+#: window that is worth another step, and windows refined at once.
+_STEPS, _TRIALS, _DAMPING, _SETTLED, _AT_ONCE = 8, 4, 1e-3, 0.01, 128
+#: Largest elongation beside that of most peaks: in spreads, and at all (logarithm of the
+#: ratio of the axes).
+_LONGER, _LONGEST = 3.0, 1.2
 #: Distances from the centre tried as ends of a peak, in its widths; directions compared.
 _ENDS, _DIRECTIONS = np.linspace(0, 7, 141), 12
 
@@ -72,6 +71,10 @@ class Shapes:
         """Quadratic forms Q, shape (n, 2, 2): the Gaussians are exp(−½ uᵀ Q u)."""
         return _forms(self.values)
 
+    def distance(self, place: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Distance of places (n, m, 2) from the centres, in widths along each direction."""
+        return np.sqrt(np.maximum(_parts(place, self.values)[-1], 0))
+
     @property
     def width(self) -> NDArray[np.float64]:
         """Standard deviation, geometric mean of the two axes, shape (n,)."""
@@ -91,31 +94,46 @@ def _forms(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def unit_peaks(
     place: NDArray[np.float64], values: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Gaussian of height 1 and its derivatives to the other five, (n, m) and (n, m, 5).
+    """Gaussians of height 1 and their derivatives.
 
-    The derivatives to the elongation are those of a round peak turned into the ellipse's
-    frame to first order; steps are checked, so that this only slows very long ones.
+    Parameters
+    ----------
+    place : ndarray, shape (n, m, 2)
+        Places in n windows.
+    values : ndarray, shape (n, 6)
+        As in :class:`Shapes`.
+
+    Returns
+    -------
+    g : ndarray, shape (n, m)
+        Gaussians.
+    slopes : ndarray, shape (n, m, 5)
+        Derivatives to shift, width and elongation; the latter are those of a round peak,
+        which slows the refinement of very long ones but does not mislead it.
     """
-    g, x, y, ax, ay, square = _parts(place, values)
+    g, x, y, along, across, square = _parts(place, values)
     scale = np.exp(-2 * values[:, 3])[:, None]
-    slopes = np.stack([ax, ay, square, -0.5 * scale * (x * x - y * y), -scale * x * y], axis=-1)
-    return g, g[..., None] * slopes
+    slopes = [along, across, square, -0.5 * scale * (x * x - y * y), -scale * x * y]
+    return g, g[..., None] * np.stack(slopes, axis=-1)
 
 
-def _parts(place, values):
+def _parts(
+    place: NDArray[np.float64], values: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], ...]:
+    """Gaussian, place from the centre, Q times it, and the square uᵀ Q u, (n, m) each."""
     form = _forms(values)
     x = place[..., 0] - values[:, 1:2]
     y = place[..., 1] - values[:, 2:3]
-    ax = form[:, 0, 0, None] * x + form[:, 0, 1, None] * y
-    ay = form[:, 0, 1, None] * x + form[:, 1, 1, None] * y
-    square = x * ax + y * ay
-    return np.exp(np.minimum(square, 200) * -0.5), x, y, ax, ay, square
+    along = form[:, 0, 0, None] * x + form[:, 0, 1, None] * y
+    across = form[:, 0, 1, None] * x + form[:, 1, 1, None] * y
+    square = x * along + y * across
+    return np.exp(np.minimum(square, 200) * -0.5), x, y, along, across, square
 
 
 def refine_shapes(
     windows: Windows,
     noise: NoiseModel,
-    start: NDArray[np.float64],
+    values: NDArray[np.float64],
     columns: NDArray[np.float64],
     level: NDArray[np.float64],
     loose: float,
@@ -131,8 +149,8 @@ def refine_shapes(
         Where; neighbours' peaks are taken off already.
     noise : NoiseModel
         Variance of a pixel.
-    start : ndarray, shape (n, 6)
-        As in :class:`Shapes`.
+    values : ndarray, shape (n, 6)
+        Where to start, as in :class:`Shapes`.
     columns : ndarray, shape (n, m, t)
         Functions that make up the background.
     level : ndarray, shape (n, t)
@@ -151,130 +169,157 @@ def refine_shapes(
     Shapes
         Of all windows.
     """
-    order = np.argsort(windows.weight <= 0, axis=1, kind="stable")
-    most = max(1, int((windows.weight > 0).sum(axis=1).max()))
-    order = order[:, :most]
-
-    def taken(array):
-        index = order.reshape(order.shape + (1,) * (array.ndim - 2))
-        return np.take_along_axis(array, index, axis=1)
-
-    windows = replace(
-        windows,
-        **{
-            name: taken(getattr(windows, name))
-            for name in ("intensity", "weight", "place", "pixels", "inside")
-        },
-        known=None if windows.known is None else taken(windows.known),
-    )
-    everywhere, columns = columns, taken(columns)
+    # Pixels that count come first, and what lies behind is cut off.
+    first = np.argsort(windows.weight <= 0, axis=1, kind="stable")
+    first = first[:, : max(1, int((windows.weight > 0).sum(axis=1).max()))]
     parts = []
-    for first in range(0, len(start), _AT_ONCE):
-        part = slice(first, first + _AT_ONCE)
-        few = replace(
-            windows,
-            intensity=windows.intensity[part],
-            weight=windows.weight[part],
-            known=None if windows.known is None else windows.known[part],
-            place=windows.place[part],
-            pixels=windows.pixels[part],
-            inside=windows.inside[part],
+    for start in range(0, len(values), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        index = first[part]
+        refinement = _Refinement(
+            _taken(windows, part, index),
+            noise,
+            values[part],
+            np.take_along_axis(columns[part], index[..., None], axis=1),
+            level[part],
+            loose,
+            population,
+            largest,
+            limits,
         )
-        parts.append(
-            _refine(
-                few, noise, start[part], columns[part], level[part], loose,
-                population, largest, limits,
-            )
-        )
+        parts.append(refinement.run())
     values, covariance, smooth = (np.concatenate(p) for p in zip(*parts, strict=True))
-    return Shapes(values, covariance, (everywhere @ smooth[..., None])[..., 0])
+    return Shapes(values, covariance, (columns @ smooth[..., None])[..., 0])
 
 
-def _refine(windows, noise, start, columns, level, loose, population, largest, limits):
-    t = columns.shape[-1]
-    farthest, narrowest, widest = limits
-    longest = min(_LONGEST, 3 * float(population.spread[3:].mean()))
-    place = windows.place
-    data, used = windows.intensity, windows.weight
-    values, smooth = start.copy(), level.copy()
-    prior_mean = np.concatenate(
-        [level, np.zeros((len(start), 1)), np.broadcast_to(population.mean, (len(start), 5))], 1
-    )
-    precision = np.concatenate(
-        [
-            np.full(level.shape, 1 / loose**2),
-            np.full((len(start), 1), 1 / largest**2),
-            np.broadcast_to(1 / population.spread**2, (len(start), 5)),
-        ],
-        1,
-    )
+def _taken(windows: Windows, part: slice, index: NDArray[np.int64]) -> Windows:
+    """Some of the windows, and some pixels of each."""
+    flat = ("intensity", "weight", "inside")
+    taken = {
+        name: np.take_along_axis(getattr(windows, name)[part], index, axis=1) for name in flat
+    }
+    for name in ("place", "pixels"):
+        array = getattr(windows, name)[part]
+        taken[name] = np.take_along_axis(array, index[..., None], axis=1)
+    known = windows.known
+    if known is not None:
+        known = np.take_along_axis(known[part], index, axis=1)
+    return replace(windows, known=known, **taken)
 
-    def clipped(values):
-        values = values.copy()
-        values[:, 1:3] = np.clip(values[:, 1:3], -farthest, farthest)
-        values[:, 3] = np.clip(values[:, 3], np.log(narrowest), np.log(widest))
-        apart = values[:, 4:] - population.mean[3:]
-        norm = np.maximum(np.hypot(*apart.T), 1e-9)
-        values[:, 4:] = population.mean[3:] + apart * np.minimum(1, longest / norm)[:, None]
-        return values
 
-    def model(values, smooth):
-        g, slopes = unit_peaks(place, values)
-        return (columns @ smooth[..., None])[..., 0], values[:, :1] * g, g, slopes
+class _Refinement:
+    """Damped least squares of many windows at once; a step that makes one worse is not taken."""
 
-    def cost(values, smooth, weight):
-        g = _parts(place, values)[0]
-        background, peak = (columns @ smooth[..., None])[..., 0], values[:, :1] * g
-        off = np.concatenate([smooth, values], 1) - prior_mean
-        return (weight * (data - background - peak) ** 2).sum(1) + (precision * off**2).sum(1)
+    def __init__(
+        self,
+        windows: Windows,
+        noise: NoiseModel,
+        values: NDArray[np.float64],
+        columns: NDArray[np.float64],
+        level: NDArray[np.float64],
+        loose: float,
+        population: Population,
+        largest: float,
+        limits: tuple[float, float, float],
+    ) -> None:
+        self.windows, self.noise, self.columns = windows, noise, columns
+        self.population, self.limits = population, limits
+        n, self.terms = level.shape
+        self.state = np.concatenate([level, self._clipped(values)], axis=1)
+        expected = np.concatenate([[0.0], population.mean])
+        self.expected = np.concatenate([level, np.tile(expected, (n, 1))], axis=1)
+        spread = np.concatenate([np.full(self.terms, loose), [largest], population.spread])
+        self.precision = np.tile(spread**-2, (n, 1))
 
-    background, peak, g, slopes = model(values, smooth)
-    damping = np.full(len(start), 1e-3)
-    for _ in range(_STEPS):
-        variance = pixel_variance(windows, noise, np.maximum(background, 0) + np.maximum(peak, 0))
-        weight = used / (variance + (_MISFIT * peak) ** 2)
-        jacobian = np.concatenate(
-            [columns, g[..., None], np.maximum(values[:, 0], 0)[:, None, None] * slopes], -1
+    def _clipped(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Shapes within their limits."""
+        farthest, narrowest, widest = self.limits
+        mean, spread = self.population.mean[3:], float(self.population.spread[3:].mean())
+        apart = values[:, 4:] - mean
+        longest = min(_LONGEST, _LONGER * spread)
+        norm = np.maximum(np.linalg.norm(apart, axis=1, keepdims=True), 1e-9)
+        return np.concatenate(
+            [
+                values[:, :1],
+                np.clip(values[:, 1:3], -farthest, farthest),
+                np.clip(values[:, 3:4], np.log(narrowest), np.log(widest)),
+                mean + apart * np.minimum(1, longest / norm),
+            ],
+            axis=1,
         )
-        scaled = jacobian * weight[..., None]
-        normal = np.swapaxes(scaled, 1, 2) @ jacobian
-        right = (np.swapaxes(scaled, 1, 2) @ (data - background - peak)[..., None])[..., 0]
-        state = np.concatenate([smooth, values], 1)
-        right -= precision * (state - prior_mean)
-        diagonal = np.einsum("nkk->nk", normal) + precision
-        normal = normal + precision[:, :, None] * np.eye(t + PARAMETERS)
-        before = cost(values, smooth, weight)
-        done = np.zeros(len(start), bool)
-        for _ in range(_HALVINGS):
-            damped = normal + (
-                (damping[:, None] * diagonal + 1e-12 * diagonal.max(1, keepdims=True) + 1e-300)[:, :, None]
-                * np.eye(t + PARAMETERS)
-            )
-            step = np.linalg.solve(damped, right[..., None])[..., 0]
-            trial = clipped(values + step[:, t:])
-            trial_smooth = smooth + step[:, :t]
-            better = ~done & (cost(trial, trial_smooth, weight) <= before)
-            values = np.where(better[:, None], trial, values)
-            smooth = np.where(better[:, None], trial_smooth, smooth)
-            done |= better
-            damping = np.where(done, damping, damping * 10)
-            if done.all():
+
+    def _smooth(self, state: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray((self.columns @ state[:, : self.terms, None])[..., 0])
+
+    def _cost(
+        self, state: NDArray[np.float64], weight: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """χ² with the prior's part, shape (n,)."""
+        values = state[:, self.terms :]
+        model = self._smooth(state) + values[:, :1] * _parts(self.windows.place, values)[0]
+        data = (weight * (self.windows.intensity - model) ** 2).sum(axis=1)
+        return np.asarray(data + (self.precision * (state - self.expected) ** 2).sum(axis=1))
+
+    def run(self) -> tuple[NDArray[np.float64], ...]:
+        """Values, their covariance, and coefficients of the background."""
+        damping = np.full(len(self.state), _DAMPING)
+        for _ in range(_STEPS):
+            weight, normal, right = self._equations()
+            before = self._cost(self.state, weight)
+            left = np.ones(len(before), dtype=bool)
+            after = before.copy()
+            for _ in range(_TRIALS):
+                trial = self._moved(normal, right, damping)
+                cost = self._cost(trial, weight)
+                better = left & (cost <= before)
+                self.state = np.where(better[:, None], trial, self.state)
+                after = np.where(better, cost, after)
+                left &= ~better
+                damping = damping * np.where(left, 10, 1)
+                if not left.any():
+                    break
+            damping = np.where(left, damping, np.maximum(damping / 10, _DAMPING / 1000))
+            if (before - after).max() < _SETTLED:
                 break
-        damping = np.where(done, np.maximum(damping / 10, 1e-6), damping)
-        gain = np.where(done, before - cost(values, smooth, weight), 0)
-        if gain.max() < _SETTLED:
-            background, peak, g, slopes = model(values, smooth)
-            break
-        background, peak, g, slopes = model(values, smooth)
-    scale = np.sqrt(np.maximum(np.einsum("nkk->nk", normal), 1e-300))
-    inverse = np.linalg.inv(normal / (scale[:, :, None] * scale[:, None, :]) + 1e-10 * np.eye(t + PARAMETERS))
-    covariance = (inverse / (scale[:, :, None] * scale[:, None, :]))[:, t:, t:]
-    return values, covariance, smooth
+        size = np.sqrt(np.einsum("nkk->nk", normal))
+        scale = size[:, :, None] * size[:, None, :]
+        inverse = np.linalg.inv(normal / scale + 1e-10 * np.eye(normal.shape[-1])) / scale
+        t = self.terms
+        return self.state[:, t:], inverse[:, t:, t:], self.state[:, :t]
+
+    def _equations(self) -> tuple[NDArray[np.float64], ...]:
+        """Weights, normal matrix and right side, the prior in them."""
+        values = self.state[:, self.terms :]
+        g, slopes = unit_peaks(self.windows.place, values)
+        smooth, peak = self._smooth(self.state), values[:, :1] * g
+        expected = np.maximum(smooth, 0) + np.maximum(peak, 0)
+        variance = pixel_variance(self.windows, self.noise, expected) + (_MISFIT * peak) ** 2
+        weight = self.windows.weight / variance
+        height = np.maximum(values[:, 0], 0)[:, None, None]
+        jacobian = np.concatenate([self.columns, g[..., None], height * slopes], axis=-1)
+        weighted = np.swapaxes(jacobian * weight[..., None], 1, 2)
+        normal = weighted @ jacobian
+        np.einsum("nkk->nk", normal)[:] += self.precision
+        right = (weighted @ (self.windows.intensity - smooth - peak)[..., None])[..., 0]
+        return weight, normal, right - self.precision * (self.state - self.expected)
+
+    def _moved(
+        self, normal: NDArray[np.float64], right: NDArray[np.float64], damping: NDArray
+    ) -> NDArray[np.float64]:
+        """The state one damped step on, shapes within their limits."""
+        damped = normal.copy()
+        np.einsum("nkk->nk", damped)[:] *= 1 + damping[:, None]
+        size = np.sqrt(np.einsum("nkk->nk", damped))
+        damped = damped / (size[:, :, None] * size[:, None, :])
+        step = np.linalg.solve(
+            damped + 1e-12 * np.eye(damped.shape[-1]), (right / size)[..., None]
+        )
+        state = self.state + step[..., 0] / size
+        values = self._clipped(state[:, self.terms :])
+        return np.concatenate([state[:, : self.terms], values], axis=1)
 
 
-def peak_reach(
-    shapes: Shapes, level: NDArray[np.float64], doubt: float
-) -> NDArray[np.float64]:
+def peak_reach(shapes: Shapes, level: NDArray[np.float64], doubt: float) -> NDArray[np.float64]:
     """Where the peaks, as large as they can be, sink below a level.
 
     Parameters
@@ -291,26 +336,26 @@ def peak_reach(
     ndarray, shape (n,)
         In units of the width along each direction; 0 where a peak never reaches it.
     """
-    angle = np.arange(_DIRECTIONS) * np.pi / _DIRECTIONS
+    angle = np.arange(_DIRECTIONS) * 2 * np.pi / _DIRECTIONS
     unit = np.stack([np.cos(angle), np.sin(angle)], axis=-1)
     height = np.maximum(shapes.values[:, 0], 0)[:, None]
     turned = np.linalg.cholesky(shapes.forms)  # Q = L Lᵀ
     reach = np.zeros(len(height))
+    ones = np.ones((len(height), _DIRECTIONS))
     for end in _ENDS:
-        towards = end * np.einsum("nij,kj->nki", turned, unit)  # Q·u for u on the ellipse
-        ones = np.ones((len(height), _DIRECTIONS))
+        towards = height[..., None] * end * np.einsum("nij,kj->nki", turned, unit)
+        wider = height * end**2 * ones
         slope = np.stack(
             [
                 ones,
-                height * towards[..., 0],
-                height * towards[..., 1],
-                height * end**2 * ones,
-                -0.5 * height * end**2 * np.cos(2 * angle),
-                -0.5 * height * end**2 * np.sin(2 * angle),
+                *np.moveaxis(towards, -1, 0),
+                wider,
+                -0.5 * wider * np.cos(2 * angle),
+                -0.5 * wider * np.sin(2 * angle),
             ],
             axis=-1,
         )
-        spread = np.sqrt(np.maximum(np.einsum("nki,nij,nkj->nk", slope, shapes.covariance, slope), 0))
-        highest = np.exp(-(end**2) / 2) * (height + doubt * spread).mean(axis=1)
-        reach = np.where(highest > level, end, reach)
+        variance = np.einsum("nki,nij,nkj->nk", slope, shapes.covariance, slope)
+        highest = (height + doubt * np.sqrt(np.maximum(variance, 0))).mean(axis=1)
+        reach = np.where(np.exp(-(end**2) / 2) * highest > level, end, reach)
     return reach

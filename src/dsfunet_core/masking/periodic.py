@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["FreePeaks", "Periodic", "periodic_guess"]
 
 #: Largest index of the series, pixels an edge of the cell that one index needs, rounds.
-_ORDER, _PIXELS, _ROUNDS = 5, 3.0, 4
+_ORDER, _PIXELS, _ROUNDS = 5, 3.0, 3
 #: Residuals over their spread from which a pixel counts no more.
 _CLIP = 5.0
 #: Pixels used to refine the series, at most; pixels that it is summed up on at once.
@@ -133,7 +133,7 @@ def periodic_guess(
         return None
     half = np.array([u for u in index_box(order).tolist() if tuple(u) > (0, 0)])
     chosen = np.flatnonzero(used)[:: max(1, int(used.sum()) // _PIXELS_USED)]
-    design = _waves(lattice, chosen, plane.shape, half)
+    design = _waves(lattice, chosen, plane.shape, order)
     distance = _lengths(plane, half)
     intensity = np.where(used, plane.intensity, 0.0).astype(float)
     free = None if peaks is None else _Elimination(peaks, chosen, plane.intensity.size)
@@ -172,7 +172,7 @@ def periodic_guess(
         if series is None:
             return None
         limit = _decay(series, distance)
-        shape = np.maximum(_sum_up(lattice, plane.shape, half, series / series[0]), _FLOOR)
+        shape = np.maximum(_sum_up(lattice, plane.shape, order, series / series[0]), _FLOOR)
         smooth = smooth * series[0]
         if free is not None:
             image = free.put_back(series)
@@ -193,7 +193,8 @@ class _Elimination:
         first = np.flatnonzero(np.diff(owner, prepend=-1))
         last = np.append(first[1:], len(owner))
         self.parts = [
-            (int(owner[a]), slice(a, b)) for a, b in zip(first.tolist(), last.tolist(), strict=True)
+            (int(owner[a]), slice(a, b))
+            for a, b in zip(first.tolist(), last.tolist(), strict=True)
         ]
         self.height = peaks.height.copy()
         self.empty = np.zeros(len(peaks.height), dtype=bool)
@@ -268,36 +269,45 @@ def _decay(series: NDArray, distance: NDArray) -> NDArray[np.float64]:
 
 def _lengths(plane: ReciprocalPlane, half: NDArray[np.int64]) -> NDArray[np.float64]:
     """Lengths of direct-lattice vectors, in units of the square root of the cell's area."""
-    direct = np.linalg.cholesky(np.linalg.inv(plane.metric)).T @ np.linalg.inv(plane.lattice.basis).T
+    direct = (
+        np.linalg.cholesky(np.linalg.inv(plane.metric)).T @ np.linalg.inv(plane.lattice.basis).T
+    )
     return np.linalg.norm(half @ direct.T, axis=1) / np.sqrt(abs(np.linalg.det(direct)))
 
 
-def _sum_up(
-    lattice: PlaneLattice, shape: tuple[int, int], half: NDArray[np.int64], series: NDArray
-) -> NDArray[np.float64]:
-    total = np.empty(shape[0] * shape[1])
-    for first in range(0, len(total), _AT_ONCE):
-        pixels = np.arange(first, min(first + _AT_ONCE, len(total)))
-        total[pixels] = _waves(lattice, pixels, shape, half) @ series
-    return total.reshape(shape)
+def _powers(
+    lattice: PlaneLattice, pixels: NDArray[np.int64], shape: tuple[int, int], order: int
+) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
+    """exp(2πi·u·x) along both axes: u from 0 for the first, from −order for the second."""
+    index = np.stack(np.unravel_index(pixels, shape), axis=-1)
+    x = (index - lattice.origin) @ np.linalg.inv(lattice.basis).T
+    first = np.exp(2j * np.pi * x[:, :1] * np.arange(order + 1))
+    second = np.exp(2j * np.pi * x[:, 1:] * np.arange(order + 1))
+    return first, np.concatenate([second[:, :0:-1].conj(), second], axis=1)
 
 
 def _waves(
-    lattice: PlaneLattice,
-    pixels: NDArray[np.int64],
-    shape: tuple[int, int],
-    half: NDArray[np.int64],
+    lattice: PlaneLattice, pixels: NDArray[np.int64], shape: tuple[int, int], order: int
 ) -> NDArray[np.float64]:
-    """1, cos 2πu·x and sin 2πu·x of flat pixels, shape (k, 1 + 2·len)."""
-    index = np.stack(np.unravel_index(pixels, shape), axis=-1)
-    x = (index - lattice.origin) @ np.linalg.inv(lattice.basis).T
-    once = np.exp(2j * np.pi * x)
-    top = int(np.abs(half).max())
-    powers = [once[:, :1] ** 0 * np.ones(2)]
-    for _ in range(top):
-        powers.append(powers[-1] * once)
-    table = np.stack(powers)  # power, pixel, axis
-    first = np.where(half[:, 0] >= 0, table[np.abs(half[:, 0]), :, 0].T, table[np.abs(half[:, 0]), :, 0].T.conj())
-    second = np.where(half[:, 1] >= 0, table[np.abs(half[:, 1]), :, 1].T, table[np.abs(half[:, 1]), :, 1].T.conj())
-    wave = first * second
-    return np.concatenate([np.ones((len(x), 1)), wave.real, wave.imag], axis=1)
+    """1, cos 2πu·x and sin 2πu·x of flat pixels and the half set of u, shape (k, …)."""
+    first, second = _powers(lattice, pixels, shape, order)
+    parts = [second[:, order + 1 :]]
+    parts += [first[:, u : u + 1] * second for u in range(1, order + 1)]
+    wave = np.concatenate(parts, axis=1)
+    return np.concatenate([np.ones((len(wave), 1)), wave.real, wave.imag], axis=1)
+
+
+def _sum_up(
+    lattice: PlaneLattice, shape: tuple[int, int], order: int, series: NDArray
+) -> NDArray[np.float64]:
+    """The series on every pixel, without all of its terms at once."""
+    cosines, sines = series[1:].reshape(2, -1)
+    table = np.zeros(((order + 1) * (2 * order + 1)), dtype=complex)
+    table[order + 1 :] = cosines - 1j * sines
+    table = table.reshape(order + 1, 2 * order + 1)
+    total = np.empty(shape[0] * shape[1])
+    for start in range(0, len(total), _AT_ONCE):
+        pixels = np.arange(start, min(start + _AT_ONCE, len(total)))
+        first, second = _powers(lattice, pixels, shape, order)
+        total[pixels] = series[0] + ((second @ table.T) * first).sum(axis=1).real
+    return total.reshape(shape)
