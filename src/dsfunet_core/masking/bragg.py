@@ -108,27 +108,21 @@ def mask_bragg(
         centres = plane.pixel(hkl)
         off = np.linalg.norm((hkl - plane.hkl(*centres.T)) @ q_matrix(cell).T, axis=1)
         inside = ((centres > -OUTSIDE) & (centres < np.add(plane.shape, OUTSIDE))).all(axis=1)
-        hkl, order = (array[inside & (off <= OFF_PLANE)] for array in (hkl, order))
-        peaks = grown_peaks(plane, plane.pixel(hkl), tensor)
+        centres, order = (array[inside & (off <= OFF_PLANE)] for array in (centres, order))
+        peaks = grown_peaks(plane, centres, tensor)
         found = peaks.radius > 0
-        order = order[found]
         record["radius"] = float(np.median(peaks.radius[found])) if found.any() else 0.0
         record |= {"size": "auto", "peaks": int(found.sum())}
-        for name, wanted in (("bragg", order == 0), ("satellites", order > 0)):
-            if name == "bragg" or len(satellites):
-                plane = plane.masked(
-                    ~inside_ellipses(
-                        plane.shape, peaks.centres[found][wanted], peaks.forms[found][wanted]
-                    ),
-                    name,
-                )
-        return plane.processed("mask_bragg", **record)
-    else:
-        tensors = np.broadcast_to(tensor, (len(hkl), 3, 3))
-        if np.ndim(radius):
-            record["radius"] = float(np.linalg.det(tensor) ** (-1 / 6))
-            record["tensor"] = tensor.tolist()
+    elif np.ndim(radius):
+        record["radius"] = float(np.linalg.det(tensor) ** (-1 / 6))
+        record["tensor"] = tensor.tolist()
     for name, wanted in (("bragg", order == 0), ("satellites", order > 0)):
-        if name == "bragg" or len(satellites):
-            plane = plane.masked(~inside_ellipsoids(plane, hkl[wanted], tensors[wanted]), name)
+        if name == "satellites" and not len(satellites):
+            continue
+        if grow:
+            here = wanted & found
+            out = inside_ellipses(plane.shape, peaks.centres[here], peaks.forms[here])
+        else:
+            out = inside_ellipsoids(plane, hkl[wanted], tensor)
+        plane = plane.masked(~out, name)
     return plane.processed("mask_bragg", **record)

@@ -30,6 +30,7 @@ from dsfunet_core.masking.peak_refinement import (
     unit_peaks,
 )
 from dsfunet_core.masking.periodic import FreePeaks, Periodic, periodic_guess
+from dsfunet_core.masking.remnants import beside_the_order
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -70,6 +71,8 @@ ROUNDS, TURNS = 3, 1
 #: The background may differ so much from the guess, relatively, which counts as this
 #: fraction of the plane's mean at least.
 LOOSE, DARK = 0.5, 0.05
+#: Widest of weak peaks in every cell, in pixels; all are masked as far as this quantile.
+BROAD, MIDDLE = 2.0, 0.5
 #: Peaks end for the guess of the order where they have sunk to this fraction.
 FAINT = 1e-8
 #: Relative misfit of a Gaussian to a real peak.
@@ -125,9 +128,10 @@ def grown_peaks(
 
     Notes
     -----
-    Without a single peak that is clearly none of the diffuse scattering nothing is masked:
-    maxima of the order look like weak peaks, and a plane without Bragg peaks must stay
-    whole. Weak remnants need a radius by hand.
+    Without a single peak that is clearly none of the diffuse scattering, peaks are masked
+    only where those of all cells together are not proportional to the diffuse scattering
+    around them: maxima of the order look like weak peaks, and a plane without Bragg peaks
+    must stay whole.
 
     Where one position in ten or more holds a peak that is clearly none of the diffuse
     scattering, the others are masked too, as far as the largest peak reaches that can hide
@@ -148,13 +152,10 @@ def grown_peaks(
     )
     windows = cut_windows(plane, centres, to_circle, reach)
     growing = _Growing(plane, windows, noise_model(plane), pixel)
-    if not growing.sharp.any():
-        return nothing
-    for _ in range(ROUNDS):
-        growing.go_on()
+    for _ in range(ROUNDS - 1):
         if not growing.sharp.any():
-            # Maxima of the order, for all that can be told.
             return nothing
+        growing.go_on()
     shapes = growing.shapes
     radius = growing.radius()
     size = np.where(radius > 0, radius / shapes.width, 1.0)
@@ -181,19 +182,27 @@ class _Growing:
         widths = np.geomspace(NARROWEST * pixel, max(WIDEST * windows.reach, pixel), WIDTHS)
         fit = fit_peaks(windows, noise, np.nan_to_num(windows.of(smooth)), 0.0, widths)
         self.sigma, self.background = fit.sigma, fit.background
-        self.fitted = np.isfinite(fit.sigma)
+        self.fitted, self.weak = np.isfinite(fit.sigma), False
         self.sharp = self._sharp(fit.amplitude, fit.sigma)
         self.widest, self.farthest = max(WIDEST * windows.reach, pixel), SHIFT * pixel
         self.order: Periodic | None = None
         if self.sharp.any():
             self._start(fit)
+            self.go_on()
+        if not self.sharp.any():
+            # Maxima of the order, for all that a single cell can tell.
+            self.sigma, self.background = fit.sigma, fit.background
+            self._look_for_weak(fit)
 
     def _sharp(self, height: NDArray, sigma: NDArray) -> NDArray[np.bool_]:
         """Peaks that are too high above the background to be diffuse.
 
         Where a form factor vanishes, so does the background; it counts as half the mean of
-        the plane at least, lest every weak maximum there is sharp.
+        the plane at least, lest every weak maximum there is sharp. Where weak peaks are in
+        every cell, all that are seen.
         """
+        if self.weak:
+            return self.fitted & (height > SEEN * sigma)
         level = np.maximum(np.median(self.background, axis=1), self.typical / 2)
         return self.fitted & (height > STRONG * sigma) & (height > SHARP * level)
 
@@ -218,7 +227,28 @@ class _Growing:
         clear[row, column] = False
         self.order = periodic_guess(self.plane, clear, self.noise)
 
-    def go_on(self) -> None:
+    def _look_for_weak(self, fit: PeakFits) -> None:
+        """Peaks in every cell that no single cell tells from maxima of the order."""
+        self.weak = True
+        self.sharp = self._sharp(fit.amplitude, fit.sigma)
+        if self.sharp.sum() < ENOUGH:
+            self.sharp[:] = False
+            return
+        self._start(fit)
+        self.values[:, 3] = np.log(self.pixel)
+        mean = np.array([0, 0, np.log(self.pixel), 0, 0])
+        self.population = Population(mean, self.population.spread)
+        self.widest = min(self.widest, BROAD * self.pixel)
+        for _ in range(ROUNDS - 1):
+            self.go_on(describe=False)
+        factor = np.median(self.windows.of(self.order.smooth), axis=1) if self.order else None
+        known = self.fitted
+        if factor is None or not beside_the_order(
+            self.values[known, 0], self.sigma[known], factor[known], self.typical
+        ):
+            self.sharp[:] = False
+
+    def go_on(self, describe: bool = True) -> None:
         """The order beside the peaks as they are, then the peaks on that order."""
         if self.order is not None:
             self.order = periodic_guess(
@@ -231,7 +261,7 @@ class _Growing:
         for _ in range(TURNS):
             self._refine()
             self.sharp = self._sharp(self.values[:, 0], self.sigma)
-            if self.sharp.sum() >= ENOUGH:
+            if describe and self.sharp.sum() >= ENOUGH:
                 self._describe()
 
     def _free_peaks(self) -> FreePeaks:
@@ -294,6 +324,10 @@ class _Growing:
         spread[:2] = np.maximum(spread[:2].mean(), 2 * FLOOR * self.pixel)
         spread[2] = max(spread[2], FLOOR)
         spread[3:] = max(spread[3:].mean(), FLOOR)
+        if self.weak:
+            # None of them tells its own shape from the noise.
+            spread = np.array([2 * FLOOR * self.pixel] * 2 + [FLOOR] * 3)
+            chosen = np.tile(mean, (1, 1))
         self.population = Population(mean, spread)
         self.largest = float(self.values[self.sharp, 0].max())
         # Maxima of the order are broad, and where the background is not what it is taken
@@ -310,13 +344,15 @@ class _Growing:
         )
         near = self.windows.distance <= self.windows.reach / 2
         deviation = np.sqrt(np.nanmedian(np.where(near, variance, np.nan), axis=1))
-        ends = peak_reach(self.shapes, TAIL * deviation, DOUBT) * self.shapes.width
+        doubt = 0.0 if self.weak else DOUBT
+        ends = peak_reach(self.shapes, TAIL * deviation, doubt) * self.shapes.width
         radius = self._with_rings(
             np.where(ends > 0, np.maximum(ends, self.pixel), 0.0), variance
         )
         seen = self.values[:, 0] > SEEN * self.sigma
         if self.sharp[self.fitted].mean() > COMMON:
-            radius = np.maximum(radius, np.quantile(radius[seen], SMALLEST))
+            least = MIDDLE if self.weak else SMALLEST
+            radius = np.maximum(radius, np.quantile(radius[seen], least))
         else:
             radius = np.where(seen, radius, 0.0)
         return radius

@@ -194,21 +194,26 @@ def refine_shapes(
 
 def _taken(windows: Windows, part: slice, index: NDArray[np.int64]) -> Windows:
     """Some of the windows, and some pixels of each."""
-    flat = ("intensity", "weight", "inside")
-    taken = {
-        name: np.take_along_axis(getattr(windows, name)[part], index, axis=1) for name in flat
-    }
-    for name in ("place", "pixels"):
-        array = getattr(windows, name)[part]
-        taken[name] = np.take_along_axis(array, index[..., None], axis=1)
-    known = windows.known
-    if known is not None:
-        known = np.take_along_axis(known[part], index, axis=1)
-    return replace(windows, known=known, **taken)
+
+    def flat(array: NDArray) -> NDArray:
+        return np.take_along_axis(array[part], index, axis=1)
+
+    def pairs(array: NDArray) -> NDArray:
+        return np.take_along_axis(array[part], index[..., None], axis=1)
+
+    return replace(
+        windows,
+        intensity=flat(windows.intensity),
+        weight=flat(windows.weight),
+        known=None if windows.known is None else flat(windows.known),
+        place=pairs(windows.place),
+        pixels=pairs(windows.pixels),
+        inside=flat(windows.inside),
+    )
 
 
 class _Refinement:
-    """Damped least squares of many windows at once; a step that makes one worse is not taken."""
+    """Damped least squares of many windows at once; no step makes one of them worse."""
 
     def __init__(
         self,

@@ -302,9 +302,8 @@ def _sum_up(
 ) -> NDArray[np.float64]:
     """The series on every pixel, without all of its terms at once."""
     cosines, sines = series[1:].reshape(2, -1)
-    table = np.zeros(((order + 1) * (2 * order + 1)), dtype=complex)
-    table[order + 1 :] = cosines - 1j * sines
-    table = table.reshape(order + 1, 2 * order + 1)
+    missing = np.zeros(order + 1)  # the constant term, and one of every ± pair
+    table = np.concatenate([missing, cosines - 1j * sines]).reshape(order + 1, 2 * order + 1)
     total = np.empty(shape[0] * shape[1])
     for start in range(0, len(total), _AT_ONCE):
         pixels = np.arange(start, min(start + _AT_ONCE, len(total)))
