@@ -30,7 +30,8 @@ from dsfunet_core.masking.peak_refinement import (
     unit_peaks,
 )
 from dsfunet_core.masking.periodic import FreePeaks, Periodic, periodic_guess
-from dsfunet_core.masking.remnants import beside_the_order
+from dsfunet_core.masking.positions import spacing
+from dsfunet_core.masking.remnants import beside_the_order, like_the_order
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,7 +68,7 @@ ENOUGH, FLOOR, WIDE, SLACK = 5, 0.05, 0.95, 1.1
 #: What is expected of a few peaks: spread of shifts in pixels, logarithm of widths, elongation.
 UNTOLD = (0.5, 0.4, 0.3)
 #: Rounds of guessing the order beside the peaks, and of the peaks beside the order.
-ROUNDS, TURNS = 3, 1
+ROUNDS = 3
 #: The background may differ so much from the guess, relatively, which counts as this
 #: fraction of the plane's mean at least.
 LOOSE, DARK = 0.5, 0.05
@@ -147,9 +148,7 @@ def grown_peaks(
     # u = L·p turns ellipses of the pixel grid into circles.
     to_circle = np.linalg.cholesky(plane_ellipse(plane, tensor)).T.astype(np.float64)
     pixel = float(np.sqrt(abs(np.linalg.det(to_circle))))
-    reach = (
-        float(np.clip(WINDOW * _spacing(centres @ to_circle.T) / pixel, LEAST, MOST)) * pixel
-    )
+    reach = float(np.clip(WINDOW * spacing(centres @ to_circle.T) / pixel, LEAST, MOST)) * pixel
     windows = cut_windows(plane, centres, to_circle, reach)
     growing = _Growing(plane, windows, noise_model(plane), pixel)
     for _ in range(ROUNDS - 1):
@@ -241,12 +240,17 @@ class _Growing:
         self.widest = min(self.widest, BROAD * self.pixel)
         for _ in range(ROUNDS - 1):
             self.go_on(describe=False)
-        factor = np.median(self.windows.of(self.order.smooth), axis=1) if self.order else None
-        known = self.fitted
+        factor, known = self._factor(), self.fitted
         if factor is None or not beside_the_order(
             self.values[known, 0], self.sigma[known], factor[known], self.typical
         ):
             self.sharp[:] = False
+
+    def _factor(self) -> NDArray[np.float64] | None:
+        """Smooth factor of the diffuse scattering at every position."""
+        if self.order is None:
+            return None
+        return np.asarray(np.median(self.windows.of(self.order.smooth), axis=1))
 
     def go_on(self, describe: bool = True) -> None:
         """The order beside the peaks as they are, then the peaks on that order."""
@@ -258,11 +262,19 @@ class _Growing:
                 self._free_peaks(),
                 self.order,
             )
-        for _ in range(TURNS):
-            self._refine()
-            self.sharp = self._sharp(self.values[:, 0], self.sigma)
-            if describe and self.sharp.sum() >= ENOUGH:
-                self._describe()
+        self._refine()
+        self.sharp = self._sharp(self.values[:, 0], self.sigma)
+        factor = self._factor()
+        if self.sharp.sum() < ENOUGH:
+            return
+        if (
+            factor is not None
+            and not self.weak
+            and like_the_order(self.values[self.sharp, 0], factor[self.sharp])
+        ):
+            self.sharp[:] = False
+        elif describe:
+            self._describe()
 
     def _free_peaks(self) -> FreePeaks:
         g, slopes = unit_peaks(self.windows.place, self.values)
@@ -381,13 +393,3 @@ class _Growing:
                 break
             radius = np.where(going, radius + self.pixel, radius)
         return radius
-
-
-def _spacing(points: NDArray[np.float64]) -> float:
-    """Median distance of a point to the next."""
-    from scipy.spatial import cKDTree
-
-    if len(points) < 2:
-        return np.inf
-    apart = cKDTree(points).query(points, k=2)[0][:, 1]
-    return float(np.median(apart[apart > 0])) if (apart > 0).any() else np.inf

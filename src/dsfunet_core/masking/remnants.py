@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["beside_the_order"]
+__all__ = ["beside_the_order", "like_the_order"]
 
 #: Uncertainty of the background of a peak, relative to the smooth factor.
 UNSURE = 0.15
@@ -18,6 +18,8 @@ ROUNDS, OUTLYING = 5, 4.0
 #: Height where nothing scatters, over its uncertainty and over the mean of the plane, from
 #: which there are remnants.
 CERTAIN, NOTABLE = 10.0, 0.1
+#: Scatter of the logarithms of height over factor below which peaks are maxima of the order.
+ALIKE = 0.35
 
 
 def beside_the_order(
@@ -58,3 +60,23 @@ def beside_the_order(
         weight = (apart < OUTLYING * spread) / variance
     uncertainty = spread * float(np.sqrt(np.linalg.inv(normal)[0, 0]))
     return bool(line[0] > max(CERTAIN * uncertainty, NOTABLE * typical))
+
+
+def like_the_order(height: NDArray[np.float64], factor: NDArray[np.float64]) -> bool:
+    """Whether peaks go with the scattering around them, as only maxima of the order do.
+
+    Parameters
+    ----------
+    height : ndarray, shape (n,)
+        Heights of peaks that are seen, above 0.
+    factor : ndarray, shape (n,)
+        Smooth factor of the diffuse scattering there, in the same units.
+
+    Returns
+    -------
+    bool
+        Whether their ratio is the same everywhere, but for a third. Bragg peaks differ by
+        orders of magnitude.
+    """
+    ratio = np.log(height / np.maximum(factor, 1e-3 * height))
+    return bool(1.4826 * np.median(np.abs(ratio - np.median(ratio))) < ALIKE)
