@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LatticeSolution", "factorize_arrays"]
 
+#: Relative change of the misfit from which a refinement goes on, and times what where the
+#: same place of every cell is hidden.
+TOLERANCE, HIDDEN = 1e-3, 1e-3
 #: Median ratio of the block variances to the model's from which the former count.
 BLOCK_EXCESS = 1.25
 
@@ -157,7 +160,12 @@ def factorize_arrays(
         scores, capped = [{} for _ in planes], False
 
     report.phase("refining", 60, 90)
-    solution = solve(problem, unknowns, tick=report.tick, cancelled=cancelled)
+    # Where the same place of every cell is hidden, the order changes long after the misfit
+    # has all but come to rest.
+    tolerance = HIDDEN * TOLERANCE if bool(problem.unseen.any()) else TOLERANCE
+    solution = solve(
+        problem, unknowns, tolerance=tolerance, tick=report.tick, cancelled=cancelled
+    )
     if not problem.form_factor_basis.centric and has_inversion(planes, problem, solution):
         problem, unknowns = impose_inversion(problem, solution.unknowns, spacing, radius)
         solution = solve(problem, unknowns, max_cycles=6, tick=report.tick, cancelled=cancelled)

@@ -9,7 +9,7 @@ import numpy as np
 
 from dsfunet_core.errors import ParameterError
 from dsfunet_core.lattice import q_matrix
-from dsfunet_core.masking.ellipsoids import ellipsoid, inside_ellipsoids
+from dsfunet_core.masking.ellipsoids import ellipsoid, inside_ellipses, inside_ellipsoids
 from dsfunet_core.masking.growth import grown_peaks
 from dsfunet_core.masking.positions import bragg_positions
 
@@ -22,7 +22,7 @@ __all__ = ["mask_bragg"]
 #: are hardly wider [Å⁻¹].
 OFF_PLANE = 0.1
 #: Peaks so many pixels outside the picture reach into it.
-OUTSIDE = 5
+OUTSIDE = 10
 
 
 def mask_bragg(
@@ -108,20 +108,21 @@ def mask_bragg(
         centres = plane.pixel(hkl)
         off = np.linalg.norm((hkl - plane.hkl(*centres.T)) @ q_matrix(cell).T, axis=1)
         inside = ((centres > -OUTSIDE) & (centres < np.add(plane.shape, OUTSIDE))).all(axis=1)
-        hkl, order = (array[inside & (off <= OFF_PLANE)] for array in (hkl, order))
-        peaks = grown_peaks(plane, plane.pixel(hkl), tensor)
+        centres, order = (array[inside & (off <= OFF_PLANE)] for array in (centres, order))
+        peaks = grown_peaks(plane, centres, tensor)
         found = peaks.radius > 0
-        tensors = tensor / np.where(found, peaks.radius, 1.0)[:, None, None] ** 2
-        # Grown on the plane, so the ellipses are centred on it.
-        hkl, order, tensors = plane.hkl(*peaks.centres[found].T), order[found], tensors[found]
         record["radius"] = float(np.median(peaks.radius[found])) if found.any() else 0.0
         record |= {"size": "auto", "peaks": int(found.sum())}
-    else:
-        tensors = np.broadcast_to(tensor, (len(hkl), 3, 3))
-        if np.ndim(radius):
-            record["radius"] = float(np.linalg.det(tensor) ** (-1 / 6))
-            record["tensor"] = tensor.tolist()
+    elif np.ndim(radius):
+        record["radius"] = float(np.linalg.det(tensor) ** (-1 / 6))
+        record["tensor"] = tensor.tolist()
     for name, wanted in (("bragg", order == 0), ("satellites", order > 0)):
-        if name == "bragg" or len(satellites):
-            plane = plane.masked(~inside_ellipsoids(plane, hkl[wanted], tensors[wanted]), name)
+        if name == "satellites" and not len(satellites):
+            continue
+        if grow:
+            here = wanted & found
+            out = inside_ellipses(plane.shape, peaks.centres[here], peaks.forms[here])
+        else:
+            out = inside_ellipsoids(plane, hkl[wanted], tensor)
+        plane = plane.masked(~out, name)
     return plane.processed("mask_bragg", **record)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from dsfunet_core.plane import ReciprocalPlane
 
-__all__ = ["ellipsoid", "inside_ellipsoids", "plane_ellipse"]
+__all__ = ["ellipsoid", "inside_ellipses", "inside_ellipsoids", "plane_ellipse"]
 
 #: A pixel exactly on the surface counts as inside, whatever the rounding.
 ROUNDING = 1e-12
@@ -114,12 +114,45 @@ def inside_ellipsoids(
     for centre, off, tensor in zip(centres, off_plane, tensors, strict=True):
         # The shadow of the ellipsoid on the pixel axes bounds what the plane cuts of it.
         half = np.sqrt(np.einsum("ij,jk,ik->i", solve, np.linalg.inv(tensor), solve))
-        low = np.maximum(np.ceil(centre - half - 1e-9), 0).astype(int)
-        high = np.minimum(np.floor(centre + half + 1e-9) + 1, plane.shape).astype(int)
-        if np.any(high <= low):
-            continue
-        window = (slice(low[0], high[0]), slice(low[1], high[1]))
+        window = _window(plane.shape, centre, half)
         apart = np.moveaxis(np.mgrid[window], 0, -1) - centre
         q = apart @ step_q.T + off
         inside[window] |= np.einsum("...i,ij,...j", q, tensor, q) <= 1 + ROUNDING
     return inside
+
+
+def inside_ellipses(
+    shape: tuple[int, int], centres: NDArray[np.float64], forms: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Pixels inside ellipses on a plane.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Rows and columns of the plane.
+    centres : ndarray, shape (n, 2)
+        Row and column of the centres; they may lie outside.
+    forms : ndarray, shape (n, 2, 2)
+        E of every ellipse, with pᵀ E p ≤ 1 for pixel offsets p inside.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_rows, n_columns)
+        True inside any of them.
+    """
+    inside = np.zeros(shape, dtype=bool)
+    for centre, form in zip(centres, forms, strict=True):
+        window = _window(shape, centre, np.sqrt(np.diagonal(np.linalg.inv(form))))
+        apart = np.moveaxis(np.mgrid[window], 0, -1) - centre
+        inside[window] |= np.einsum("...i,ij,...j", apart, form, apart) <= 1 + ROUNDING
+    return inside
+
+
+def _window(
+    shape: tuple[int, int], centre: NDArray[np.float64], half: NDArray[np.float64]
+) -> tuple[slice, slice]:
+    """Rows and columns up to a distance from a centre; none where it is far outside."""
+    low = np.maximum(np.ceil(centre - half - 1e-9), 0).astype(int)
+    high = np.minimum(np.floor(centre + half + 1e-9) + 1, shape).astype(int)
+    high = np.maximum(high, low)
+    return slice(low[0], high[0]), slice(low[1], high[1])

@@ -1,21 +1,37 @@
 """How far each Bragg peak reaches, grown from the data.
 
-Around every position a Gaussian on a curved background is fitted, and the ellipse ends
-where the Gaussian has sunk below a tenth of the noise, or further out, where the mean over
-a ring still stands above the background: tails of peaks are no Gaussians.
+Elliptical Gaussians are refined on a background that follows a guess of the order. A peak
+ends where the Gaussian, as large as it can be, has sunk to a fraction of the noise, or
+further out, where the mean over a ring still stands above the background: tails of peaks
+are no Gaussians.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dsfunet_core.masking.ellipsoids import plane_ellipse
-from dsfunet_core.masking.noise import local_median, noise_model
-from dsfunet_core.masking.peak_fit import PeakFits, Windows, cut_windows, fit_peaks, gaussians
-from dsfunet_core.masking.periodic import periodic_shape
+from dsfunet_core.masking.noise import NoiseModel, local_median, noise_model
+from dsfunet_core.masking.peak_fit import (
+    PeakFits,
+    Windows,
+    background_columns,
+    cut_windows,
+    fit_peaks,
+    pixel_variance,
+)
+from dsfunet_core.masking.peak_refinement import (
+    Population,
+    peak_reach,
+    refine_shapes,
+    unit_peaks,
+)
+from dsfunet_core.masking.periodic import FreePeaks, Periodic, periodic_guess
+from dsfunet_core.masking.positions import spacing
+from dsfunet_core.masking.remnants import beside_the_order, like_the_order
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,15 +40,17 @@ if TYPE_CHECKING:
 
 __all__ = ["GrownPeaks", "grown_peaks"]
 
-#: A Gaussian ends where it has sunk to this fraction of the noise of a pixel.
-TAIL = 0.25
-#: Amplitudes over their uncertainty from which a peak is seen, and trusted to be shifted.
+#: A Gaussian, so many standard deviations higher than it was found, ends where it has sunk
+#: to this fraction of the noise of a pixel.
+TAIL, DOUBT = 0.15, 1.0
+#: Heights over their uncertainty from which a peak is seen, and trusted to be shifted.
 SEEN, STRONG = 4.0, 10.0
 #: Fraction of positions with peaks that are none of the diffuse scattering from which all
-#: are masked; peaks not seen as if they were so many uncertainties higher.
-COMMON, FAINT = 0.1, 2.0
-#: Mean of a ring over its uncertainty from which the peak goes on there.
-RING = 3.0
+#: are masked, and as far at least as this quantile of the peaks seen.
+COMMON, SMALLEST = 0.1, 0.1
+#: Mean of a ring over its uncertainty from which the peak goes on there, and relative
+#: uncertainty of the background.
+RING, ROUGH = 3.0, 0.05
 #: Pixels of a ring that must be there to judge it.
 RING_PIXELS = 4
 #: Half-width of the window of a peak, in distances to the next position; in pixels at least
@@ -40,27 +58,42 @@ RING_PIXELS = 4
 WINDOW, LEAST, MOST = 0.6, 4.0, 16.0
 #: Widths tried: in pixels at least, in windows at most, and how many.
 NARROWEST, WIDEST, WIDTHS = 0.45, 0.4, 14
-#: Height over the background from which a peak is no diffuse maximum; widths of such peaks
-#: tell how wide a peak can be: the last of these quantiles times the factor is the limit.
-#: The first two limit peaks that may be diffuse, while the order is guessed and in the end.
-#: Without such peaks the limit is so many pixels.
-SHARP, QUANTILES, SLACK, UNTOLD = 8.0, (0.5, 0.75, 0.9), 1.1, 1.5
+#: Height over the background from which a peak is no diffuse maximum.
+SHARP = 8.0
 #: Farthest that a peak may lie from its position, in pixels.
 SHIFT = 1.5
+#: Peaks that make a population, its least spread (of shifts in pixels, and of logarithms),
+#: and the quantile that no other peak may exceed by more than a factor.
+ENOUGH, FLOOR, WIDE, SLACK = 5, 0.05, 0.95, 1.1
+#: What is expected of a few peaks: spread of shifts in pixels, logarithm of widths, elongation.
+UNTOLD = (0.5, 0.4, 0.3)
+#: Rounds of guessing the order beside the peaks, and of the peaks beside the order.
+ROUNDS = 3
+#: The background may differ so much from the guess, relatively, which counts as this
+#: fraction of the plane's mean at least.
+LOOSE, DARK = 0.5, 0.05
+#: Widest of weak peaks in every cell, in pixels; all are masked as far as this quantile.
+BROAD, MIDDLE = 2.0, 0.5
+#: Peaks end for the guess of the order where they have sunk to this fraction.
+FAINT = 1e-8
+#: Relative misfit of a Gaussian to a real peak.
+MISFIT = 0.05
 
 
 @dataclass(frozen=True, eq=False)
 class GrownPeaks:
-    """Peaks of a plane as fitted.
+    """Peaks of a plane as refined.
 
     Parameters
     ----------
     centres : ndarray, shape (n, 2)
         Pixel (row, column) that each peak was found at.
     radius : ndarray, shape (n,)
-        Where it ends, in units of the ellipsoid ([Å⁻¹] for a sphere of 1 Å⁻¹); 0 where
-        there is no peak.
-    amplitude, sigma : ndarray, shape (n,)
+        Where it ends, geometric mean of the two semi-axes, in units of the ellipsoid
+        ([Å⁻¹] for a sphere of 1 Å⁻¹); 0 where there is no peak.
+    forms : ndarray, shape (n, 2, 2)
+        Ellipses E: pᵀ E p ≤ 1 for offsets p [pixels] inside.
+    height, sigma : ndarray, shape (n,)
         Height of the Gaussian and its uncertainty, in units of intensity.
     width : ndarray, shape (n,)
         Its standard deviation, in the units of ``radius``.
@@ -68,7 +101,8 @@ class GrownPeaks:
 
     centres: NDArray[np.float64]
     radius: NDArray[np.float64]
-    amplitude: NDArray[np.float64]
+    forms: NDArray[np.float64]
+    height: NDArray[np.float64]
     sigma: NDArray[np.float64]
     width: NDArray[np.float64]
 
@@ -76,7 +110,7 @@ class GrownPeaks:
 def grown_peaks(
     plane: ReciprocalPlane, centres: NDArray[np.float64], tensor: NDArray[np.float64]
 ) -> GrownPeaks:
-    """Fit the peaks at given positions and find where they end.
+    """Refine the peaks at given positions and find where they end.
 
     Parameters
     ----------
@@ -95,145 +129,267 @@ def grown_peaks(
 
     Notes
     -----
-    Without a single peak that is clearly none of the diffuse scattering nothing is masked:
-    maxima of the order look like weak peaks, and a plane without Bragg peaks must stay
-    whole. Weak remnants need a radius by hand.
+    Without a single peak that is clearly none of the diffuse scattering, peaks are masked
+    only where those of all cells together are not proportional to the diffuse scattering
+    around them: maxima of the order look like weak peaks, and a plane without Bragg peaks
+    must stay whole.
 
     Where one position in ten or more holds a peak that is clearly none of the diffuse
     scattering, the others are masked too, as far as the largest peak reaches that can hide
-    in the noise there. Left in, such peaks would bias the order most of all: in their cells
-    alone the lattice point is seen, and what all other cells lack is read off them.
+    in the noise there, and as far as small peaks reach at least. Left in, such peaks would
+    bias the order most of all: in their cells alone the lattice point is seen, and what all
+    other cells lack is read off them.
     """
     n = len(centres)
     centres = np.asarray(centres, float).reshape(-1, 2)
+    nothing = GrownPeaks(centres, np.zeros(n), np.zeros((n, 2, 2)), *np.zeros((3, n)))
     if n == 0 or not plane.valid.any():
-        return GrownPeaks(centres, *np.zeros((4, n)))
-    noise = noise_model(plane)
+        return nothing
     # u = L·p turns ellipses of the pixel grid into circles.
     to_circle = np.linalg.cholesky(plane_ellipse(plane, tensor)).T.astype(np.float64)
     pixel = float(np.sqrt(abs(np.linalg.det(to_circle))))
-    reach = (
-        float(np.clip(WINDOW * _spacing(centres @ to_circle.T) / pixel, LEAST, MOST)) * pixel
-    )
+    reach = float(np.clip(WINDOW * spacing(centres @ to_circle.T) / pixel, LEAST, MOST)) * pixel
     windows = cut_windows(plane, centres, to_circle, reach)
-    smooth = local_median(plane.intensity, plane.valid, 1)[0]
-    widths = np.geomspace(NARROWEST * pixel, max(WIDEST * reach, pixel), WIDTHS)
-    fit = fit_peaks(windows, noise, np.nan_to_num(windows.of(smooth)), 0.0, widths)
-    strong = fit.amplitude > STRONG * fit.sigma
-    moved = np.where(strong[:, None], np.clip(fit.shift, -SHIFT * pixel, SHIFT * pixel), 0.0)
-    centres = centres + moved @ np.linalg.inv(to_circle).T
-    # Once more around the centres found, without the tails of the neighbours.
-    windows = cut_windows(plane, centres, to_circle, reach)
-    own, total = gaussians(windows, _only(fit, fit.amplitude > SEEN * fit.sigma), plane.shape)
-    windows = windows.without(total - own)
-    typical = float(np.mean(plane.intensity[plane.valid]))
-    sharp = _sharp(fit, typical)
-    usual = common = limit = UNTOLD * pixel
-    if sharp.any():
-        usual, common, limit = np.quantile(fit.width[sharp], QUANTILES).tolist()
-    # Maxima of the order are broad: what may be one covers no more than a usual peak.
-    cautious = replace(fit, width=np.where(sharp, fit.width, np.minimum(fit.width, usual)))
-    shape = periodic_shape(plane, ~_covered(plane, windows, cautious))
-    widths = np.geomspace(NARROWEST * pixel, max(SLACK * limit, pixel), WIDTHS)
-    fit = fit_peaks(
-        windows,
-        noise,
-        fit.background + total,
-        own,
-        widths,
-        None if shape is None else windows.of(shape),
+    growing = _Growing(plane, windows, noise_model(plane), pixel)
+    for _ in range(ROUNDS - 1):
+        if not growing.sharp.any():
+            return nothing
+        growing.go_on()
+    shapes = growing.shapes
+    radius = growing.radius()
+    size = np.where(radius > 0, radius / shapes.width, 1.0)
+    forms = np.einsum("ki,nkl,lj->nij", to_circle, shapes.forms, to_circle)
+    return GrownPeaks(
+        centres + shapes.values[:, 1:3] @ np.linalg.inv(to_circle).T,
+        radius,
+        forms / size[:, None, None] ** 2,
+        shapes.values[:, 0],
+        growing.sigma,
+        shapes.width,
     )
-    sharp = _sharp(fit, typical)
-    if not sharp.any():
-        # Maxima of the order, for all that can be told.
-        return GrownPeaks(centres, np.zeros(n), fit.amplitude, fit.sigma, fit.width)
-    fit = replace(fit, width=np.where(sharp, fit.width, np.minimum(fit.width, common)))
-    seen = fit.amplitude > SEEN * fit.sigma
-    amplitude, width = _with_faint(fit, seen, sharp, usual)
-    radius = _gaussian_radius(replace(fit, amplitude=amplitude, width=width), pixel)
-    radius = _grown(windows, fit, radius, sharp, pixel)
-    if seen.any():
-        # Peaks at the edge of what was measured are too little seen to be fitted.
-        unknown = ~np.isfinite(fit.sigma)
-        radius = np.where(unknown, np.quantile(radius[seen], QUANTILES[-1]), radius)
-    return GrownPeaks(centres, radius, fit.amplitude, fit.sigma, width)
 
 
-def _sharp(fit: PeakFits, typical: float) -> NDArray[np.bool_]:
-    """Peaks that are too high above the background to be diffuse.
+class _Growing:
+    """Peaks and order of a plane, refined in turn."""
 
-    Where a form factor vanishes, so does the background; it counts as half the mean of the
-    plane at least, lest every weak maximum there is sharp.
-    """
-    level = np.maximum(np.median(fit.background, axis=1), typical / 2)
-    return (fit.amplitude > STRONG * fit.sigma) & (fit.amplitude > SHARP * level)
+    def __init__(
+        self, plane: ReciprocalPlane, windows: Windows, noise: NoiseModel, pixel: float
+    ) -> None:
+        self.plane, self.windows, self.noise, self.pixel = plane, windows, noise, pixel
+        self.typical = float(np.mean(plane.intensity[plane.valid]))
+        smooth = local_median(plane.intensity, plane.valid, 1)[0]
+        widths = np.geomspace(NARROWEST * pixel, max(WIDEST * windows.reach, pixel), WIDTHS)
+        fit = fit_peaks(windows, noise, np.nan_to_num(windows.of(smooth)), 0.0, widths)
+        self.sigma, self.background = fit.sigma, fit.background
+        self.fitted, self.weak = np.isfinite(fit.sigma), False
+        self.sharp = self._sharp(fit.amplitude, fit.sigma)
+        self.widest, self.farthest = max(WIDEST * windows.reach, pixel), SHIFT * pixel
+        self.order: Periodic | None = None
+        if self.sharp.any():
+            self._start(fit)
+            self.go_on()
+        if not self.sharp.any():
+            # Maxima of the order, for all that a single cell can tell.
+            self.sigma, self.background = fit.sigma, fit.background
+            self._look_for_weak(fit)
 
+    def _sharp(self, height: NDArray, sigma: NDArray) -> NDArray[np.bool_]:
+        """Peaks that are too high above the background to be diffuse.
 
-def _gaussian_radius(fit: PeakFits, pixel: float) -> NDArray[np.float64]:
-    """Where the Gaussians sink below a fraction of the noise, a pixel at least."""
-    level = TAIL * np.sqrt(np.median(fit.variance, axis=1))
-    there = fit.amplitude > level
-    ratio = np.where(there, fit.amplitude, level) / level
-    return np.where(there, np.maximum(fit.width * np.sqrt(2 * np.log(ratio)), pixel), 0.0)
+        Where a form factor vanishes, so does the background; it counts as half the mean of
+        the plane at least, lest every weak maximum there is sharp. Where weak peaks are in
+        every cell, all that are seen.
+        """
+        if self.weak:
+            return self.fitted & (height > SEEN * sigma)
+        level = np.maximum(np.median(self.background, axis=1), self.typical / 2)
+        return self.fitted & (height > STRONG * sigma) & (height > SHARP * level)
 
+    def _start(self, fit: PeakFits) -> None:
+        """First values, and a first guess of the order from what no peak covers."""
+        usual = float(np.median(np.log(fit.width[self.sharp])))
+        self.values = np.zeros((len(fit.width), 6))
+        self.values[:, 0] = np.where(self.fitted, np.maximum(fit.amplitude, 0), 0)
+        strong = self.fitted & (fit.amplitude > STRONG * fit.sigma)
+        shift = np.clip(fit.shift, -SHIFT * self.pixel, SHIFT * self.pixel)
+        self.values[:, 1:3] = np.where(strong[:, None], shift, 0)
+        self.values[:, 3] = np.where(self.sharp, np.log(np.maximum(fit.width, 1e-300)), usual)
+        self.largest = float(fit.amplitude[self.sharp].max())
+        about, width, elongation = UNTOLD
+        spread = [about * self.pixel] * 2 + [width] + [elongation] * 2
+        self.population = Population(np.array([0, 0, usual, 0, 0]), np.array(spread))
+        level = TAIL * np.sqrt(np.median(fit.variance, axis=1))
+        ends = 2 * np.log(np.maximum(self.values[:, 0] / level, np.e))
+        near = self.windows.distance <= (np.exp(self.values[:, 3]) * np.sqrt(ends))[:, None]
+        clear = np.ones(self.plane.shape, dtype=bool)
+        row, column = (self.windows.pixels[..., k][near & self.windows.inside] for k in (0, 1))
+        clear[row, column] = False
+        self.order = periodic_guess(self.plane, clear, self.noise)
 
-def _covered(plane: ReciprocalPlane, windows: Windows, fit: PeakFits) -> NDArray[np.bool_]:
-    """Pixels that a peak reaches, shape of the plane."""
-    radius = _gaussian_radius(_only(fit, fit.amplitude > SEEN * fit.sigma), windows.pixel)
-    radius = np.where(np.isfinite(fit.sigma), radius, windows.reach / 2)
-    covered = np.zeros(plane.shape, dtype=bool)
-    here = windows.inside & (windows.distance <= radius[:, None])
-    covered[windows.pixels[here][:, 0], windows.pixels[here][:, 1]] = True
-    return covered
+    def _look_for_weak(self, fit: PeakFits) -> None:
+        """Peaks in every cell that no single cell tells from maxima of the order."""
+        self.weak = True
+        self.sharp = self._sharp(fit.amplitude, fit.sigma)
+        if self.sharp.sum() < ENOUGH:
+            self.sharp[:] = False
+            return
+        self._start(fit)
+        self.values[:, 3] = np.log(self.pixel)
+        mean = np.array([0, 0, np.log(self.pixel), 0, 0])
+        self.population = Population(mean, self.population.spread)
+        self.widest = min(self.widest, BROAD * self.pixel)
+        for _ in range(ROUNDS - 1):
+            self.go_on(describe=False)
+        factor, known = self._factor(), self.fitted
+        if factor is None or not beside_the_order(
+            self.values[known, 0], self.sigma[known], factor[known], self.typical
+        ):
+            self.sharp[:] = False
 
+    def _factor(self) -> NDArray[np.float64] | None:
+        """Smooth factor of the diffuse scattering at every position."""
+        if self.order is None:
+            return None
+        return np.asarray(np.median(self.windows.of(self.order.smooth), axis=1))
 
-def _only(fit: PeakFits, which: NDArray[np.bool_]) -> PeakFits:
-    return replace(fit, amplitude=np.where(which, fit.amplitude, 0.0))
+    def go_on(self, describe: bool = True) -> None:
+        """The order beside the peaks as they are, then the peaks on that order."""
+        if self.order is not None:
+            self.order = periodic_guess(
+                self.plane,
+                np.ones(self.plane.shape, dtype=bool),
+                self.noise,
+                self._free_peaks(),
+                self.order,
+            )
+        self._refine()
+        self.sharp = self._sharp(self.values[:, 0], self.sigma)
+        factor = self._factor()
+        if self.sharp.sum() < ENOUGH:
+            return
+        if (
+            factor is not None
+            and not self.weak
+            and like_the_order(self.values[self.sharp, 0], factor[self.sharp])
+        ):
+            self.sharp[:] = False
+        elif describe:
+            self._describe()
 
+    def _free_peaks(self) -> FreePeaks:
+        g, slopes = unit_peaks(self.windows.place, self.values)
+        height = np.maximum(self.values[:, 0], 0)
+        columns = np.concatenate([g[..., None], height[:, None, None] * slopes], axis=-1)
+        used = (g > FAINT) & (self.windows.weight > 0)
+        pixels = self.windows.pixels[used]
+        image = self._image(height[:, None] * g)
+        return FreePeaks(
+            image,
+            (MISFIT * image) ** 2,
+            np.nonzero(used)[0],
+            pixels[:, 0] * self.plane.shape[1] + pixels[:, 1],
+            columns[used],
+            height,
+            np.concatenate([[self.largest**-2], self.population.spread**-2]),
+        )
 
-def _with_faint(
-    fit: PeakFits, seen: NDArray[np.bool_], sharp: NDArray[np.bool_], usual: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Amplitudes and widths; of peaks not seen the most that they can be, or 0."""
-    amplitude, width = np.where(seen, fit.amplitude, 0.0), fit.width
-    fitted = np.isfinite(fit.sigma)
-    if fitted.any() and sharp[fitted].mean() > COMMON:
-        faint = ~seen & fitted
-        most = np.maximum(fit.amplitude, 0) + FAINT * np.where(faint, fit.sigma, 0)
-        amplitude = np.where(faint, most, amplitude)
-        width = np.where(faint, usual, width)
-    return amplitude, width
+    def _image(self, own: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Sum of what the windows hold, shape of the plane."""
+        image = np.zeros(self.plane.shape)
+        row, column = (self.windows.pixels[..., k][self.windows.inside] for k in (0, 1))
+        np.add.at(image, (row, column), own[self.windows.inside])
+        return image
 
+    def _refine(self) -> None:
+        """Every peak on its background, without the tails of the neighbours."""
+        own = np.maximum(self.values[:, :1], 0) * unit_peaks(self.windows.place, self.values)[0]
+        self.tails = (self.windows.of(self._image(own)) - own) * self.windows.weight
+        if self.order is None:
+            columns = background_columns(self.windows, None)
+            expected = np.where(self.fitted[:, None], self.background, self.typical)
+            expected = np.median(expected, axis=1)
+        else:
+            columns = background_columns(self.windows, self.windows.of(self.order.shape))
+            expected = np.median(self.windows.of(self.order.smooth), axis=1)
+        scale = np.maximum(expected, DARK * self.typical)
+        level = np.zeros((len(scale), columns.shape[-1]))
+        level[:, 0] = expected / scale
+        self.shapes = refine_shapes(
+            self.windows.without(self.tails),
+            self.noise,
+            self.values,
+            columns * scale[:, None, None],
+            level,
+            LOOSE,
+            self.population,
+            self.largest,
+            (self.farthest, NARROWEST * self.pixel, self.widest),
+        )
+        self.values, self.background = self.shapes.values, self.shapes.background
+        self.sigma = np.sqrt(self.shapes.covariance[:, 0, 0])
 
-def _spacing(points: NDArray[np.float64]) -> float:
-    """Median distance of a point to the next."""
-    from scipy.spatial import cKDTree
+    def _describe(self) -> None:
+        """What the sharp peaks have in common."""
+        chosen = self.values[self.sharp, 1:]
+        mean = np.median(chosen, axis=0)
+        spread = 1.4826 * np.median(np.abs(chosen - mean), axis=0)
+        spread[:2] = np.maximum(spread[:2].mean(), 2 * FLOOR * self.pixel)
+        spread[2] = max(spread[2], FLOOR)
+        spread[3:] = max(spread[3:].mean(), FLOOR)
+        if self.weak:
+            # None of them tells its own shape from the noise.
+            spread = np.array([2 * FLOOR * self.pixel] * 2 + [FLOOR] * 3)
+            chosen = np.tile(mean, (1, 1))
+        self.population = Population(mean, spread)
+        self.largest = float(self.values[self.sharp, 0].max())
+        # Maxima of the order are broad, and where the background is not what it is taken
+        # for, so is the Gaussian that mends it.
+        wide = SLACK * float(np.exp(np.quantile(chosen[:, 2], WIDE)))
+        far = SLACK * float(np.quantile(np.abs(chosen[:, :2]), WIDE))
+        self.widest = max(min(wide, self.widest), NARROWEST * self.pixel)
+        self.farthest = max(min(far, self.farthest), FLOOR * self.pixel)
 
-    if len(points) < 2:
-        return np.inf
-    apart = cKDTree(points).query(points, k=2)[0][:, 1]
-    return float(np.median(apart[apart > 0])) if (apart > 0).any() else np.inf
+    def radius(self) -> NDArray[np.float64]:
+        """Where the peaks end; 0 where there is none."""
+        variance = pixel_variance(
+            self.windows, self.noise, np.maximum(self.shapes.background, 0)
+        )
+        near = self.windows.distance <= self.windows.reach / 2
+        deviation = np.sqrt(np.nanmedian(np.where(near, variance, np.nan), axis=1))
+        doubt = 0.0 if self.weak else DOUBT
+        ends = peak_reach(self.shapes, TAIL * deviation, doubt) * self.shapes.width
+        radius = self._with_rings(
+            np.where(ends > 0, np.maximum(ends, self.pixel), 0.0), variance
+        )
+        seen = self.values[:, 0] > SEEN * self.sigma
+        if self.sharp[self.fitted].mean() > COMMON:
+            least = MIDDLE if self.weak else SMALLEST
+            radius = np.maximum(radius, np.quantile(radius[seen], least))
+        else:
+            radius = np.where(seen, radius, 0.0)
+        return radius
 
+    def _with_rings(
+        self, radius: NDArray[np.float64], variance: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Radius with the rings added, a pixel each, that still stand above the background.
 
-def _grown(
-    windows: Windows,
-    fit: PeakFits,
-    radius: NDArray[np.float64],
-    seen: NDArray[np.bool_],
-    pixel: float,
-) -> NDArray[np.float64]:
-    """Radius with the rings added, a pixel each, that still stand above the background."""
-    # The Gaussian beyond the radius is negligible; what is left there is tail.
-    excess = windows.intensity - fit.background
-    going = seen & (radius > 0)
-    for _ in range(int(windows.reach / pixel)):
-        ring = (windows.weight > 0) & (windows.distance > radius[:, None])
-        ring &= windows.distance <= radius[:, None] + pixel
-        n = ring.sum(axis=1)
-        mean = np.where(ring, excess, 0).sum(axis=1) / np.maximum(n, 1)
-        error = np.sqrt(np.where(ring, fit.variance, 0).sum(axis=1)) / np.maximum(n, 1)
-        going = going & (n >= RING_PIXELS) & (mean > RING * error * fit.spread)
-        if not going.any():
-            break
-        radius = np.where(going, radius + pixel, radius)
-    return radius
+        Of peaks that are none of the diffuse scattering, or whose middle was not seen.
+        """
+        windows = self.windows
+        distance = self.shapes.distance(windows.place) * self.shapes.width[:, None]
+        # The Gaussian beyond the radius is negligible; what is left there is tail.
+        excess = windows.intensity - self.tails - self.background
+        going = (self.sharp | ~self.fitted) & (radius > 0)
+        for _ in range(int(windows.reach / self.pixel)):
+            ring = (windows.weight > 0) & (distance > radius[:, None])
+            ring &= distance <= radius[:, None] + self.pixel
+            n = ring.sum(axis=1)
+            mean = np.where(ring, excess, 0).sum(axis=1) / np.maximum(n, 1)
+            error = np.sqrt(np.where(ring, variance, 0).sum(axis=1)) / np.maximum(n, 1)
+            level = np.where(ring, self.background, 0).sum(axis=1) / np.maximum(n, 1)
+            going = going & (n >= RING_PIXELS) & (mean > RING * np.hypot(error, ROUGH * level))
+            if not going.any():
+                break
+            radius = np.where(going, radius + self.pixel, radius)
+        return radius

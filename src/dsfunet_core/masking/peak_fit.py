@@ -13,7 +13,14 @@ if TYPE_CHECKING:
     from dsfunet_core.masking.noise import NoiseModel
     from dsfunet_core.plane import ReciprocalPlane
 
-__all__ = ["PeakFits", "Windows", "cut_windows", "fit_peaks", "gaussians"]
+__all__ = [
+    "PeakFits",
+    "Windows",
+    "background_columns",
+    "cut_windows",
+    "fit_peaks",
+    "pixel_variance",
+]
 
 #: Degree of the background: over windows so many pixels in radius the diffuse maxima at the
 #: lattice points of a crystal with positive correlations need the fourth.
@@ -185,13 +192,13 @@ def fit_peaks(
     PeakFits
         Where a window has too few pixels, the amplitude is 0 and its sigma infinite.
     """
-    variance = _variance(windows, noise, expected) + (_MISFIT * np.asarray(peak)) ** 2
-    background = _background(windows, shape)
+    variance = pixel_variance(windows, noise, expected) + (_MISFIT * np.asarray(peak)) ** 2
+    background = background_columns(windows, shape)
     terms = background.shape[-1]
-    weight = windows.weight / variance
     best = _Best(len(background), terms)
     core = (windows.distance <= _CORE * windows.pixel) * windows.weight
     enough = (windows.weight.sum(axis=1) > 2 * (terms + 3)) & (core.sum(axis=1) >= _SEEN)
+    weight = windows.weight / variance * enough[:, None]
     for width in widths:
         peak = np.exp(-(windows.distance[..., None] ** 2) / (2 * width**2))
         columns = np.concatenate([background, peak, peak * windows.place / width], axis=-1)
@@ -208,12 +215,25 @@ def fit_peaks(
         shift=relative * best.width[:, None],
         background=smooth,
         spread=spread,
-        variance=_variance(windows, noise, smooth),
+        variance=pixel_variance(windows, noise, smooth),
     )
 
 
-def _background(windows: Windows, shape: NDArray | None) -> NDArray[np.float64]:
-    """Products xⁱyʲ up to a degree, times a shape, shape (n, m, terms)."""
+def background_columns(windows: Windows, shape: NDArray | None) -> NDArray[np.float64]:
+    """Products xⁱyʲ of the place up to a degree, times a shape.
+
+    Parameters
+    ----------
+    windows : Windows
+        n windows of m pixels.
+    shape : ndarray, shape (n, m), optional
+        What the background is proportional to; the degree is higher without.
+
+    Returns
+    -------
+    ndarray, shape (n, m, terms)
+        The constant first.
+    """
     x, y = np.moveaxis(windows.place / windows.reach, -1, 0)
     across = float(np.sqrt(x.shape[1])) / 2
     degree = _DEGREES[shape is None and across >= _WIDE]
@@ -260,8 +280,25 @@ def _solve(columns: NDArray, weight: NDArray, data: NDArray) -> tuple[NDArray[np
     return solution, sigma, (weight * residual**2).sum(axis=1), spread
 
 
-def _variance(windows: Windows, noise: NoiseModel, expected: NDArray) -> NDArray[np.float64]:
-    """Variance of the pixels, never 0: a pixel without a count is not certain."""
+def pixel_variance(
+    windows: Windows, noise: NoiseModel, expected: NDArray
+) -> NDArray[np.float64]:
+    """Variance of the pixels, never 0: a pixel without a count is not certain.
+
+    Parameters
+    ----------
+    windows : Windows
+        n windows of m pixels.
+    noise : NoiseModel
+        Variance of a pixel, where the plane does not tell it.
+    expected : ndarray, shape (n, m)
+        Expected intensity.
+
+    Returns
+    -------
+    ndarray, shape (n, m)
+        Variances.
+    """
     if windows.known is None:
         variance = noise.variance(expected)
     else:
@@ -270,32 +307,3 @@ def _variance(windows: Windows, noise: NoiseModel, expected: NDArray) -> NDArray
     typical = float(np.median(used)) if used.size else 1.0
     scale = float(np.square(windows.intensity).mean())
     return np.maximum(variance, max(0.1 * typical, 1e-8 * scale, 1e-300))
-
-
-def gaussians(
-    windows: Windows, fit: PeakFits, shape: tuple[int, int]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Intensity of the fitted peaks.
-
-    Parameters
-    ----------
-    windows : Windows
-        Around the centres of the peaks.
-    fit : PeakFits
-        Peaks; amplitudes of 0 add nothing.
-    shape : tuple of int
-        Rows and columns of the plane.
-
-    Returns
-    -------
-    own : ndarray, shape (n, m)
-        Of every peak in its own window.
-    total : ndarray, shape (n, m)
-        Of all peaks, each as far as its window reaches.
-    """
-    width = np.maximum(fit.width, 1e-300)[:, None]
-    own = fit.amplitude[:, None] * np.exp(-(windows.distance**2) / (2 * width**2))
-    image = np.zeros(shape)
-    row, column = (windows.pixels[..., k][windows.inside] for k in (0, 1))
-    np.add.at(image, (row, column), own[windows.inside])
-    return own, windows.of(image)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from dsfunet_core.plane import ReciprocalPlane
 
-__all__ = ["CENTRINGS", "allowed_points", "bragg_positions", "positions_between"]
+__all__ = ["CENTRINGS", "allowed_points", "bragg_positions", "positions_between", "spacing"]
 
 #: Reflection conditions of the lattice centrings: rows are summed with h, k, l, and
 #: every sum must be a multiple of the number beside them.
@@ -163,3 +163,24 @@ def _shifts(satellites: Sequence[Any], order: int) -> list[tuple[NDArray[np.floa
             )
         shifts += [(s * m * vector, m) for m in range(1, order + 1) for s in (1, -1)]
     return shifts
+
+
+def spacing(points: NDArray[np.float64]) -> float:
+    """Median distance of a point to the next.
+
+    Parameters
+    ----------
+    points : ndarray, shape (n, 2)
+        In any unit; points that coincide are not counted.
+
+    Returns
+    -------
+    float
+        Infinite for fewer than two.
+    """
+    from scipy.spatial import cKDTree
+
+    if len(points) < 2:
+        return np.inf
+    apart = cKDTree(points).query(points, k=2)[0][:, 1]
+    return float(np.median(apart[apart > 0])) if (apart > 0).any() else np.inf
