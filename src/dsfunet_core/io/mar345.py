@@ -1,8 +1,8 @@
 """Image plates of mar research (MAR345), packed as CCP4 does.
 
 Unpacked here and not by fabio, whose decoder writes beyond its arrays where a file is
-damaged. The format is described in "The mar345 image formats" (marresearch GmbH); the packing is
-J. P. Abrahams'.
+damaged. The format is described in "The mar345 image formats" (marresearch GmbH); the
+packing is J. P. Abrahams'.
 """
 
 from __future__ import annotations
@@ -77,9 +77,9 @@ def read_mar345(path: Path) -> NDArray[np.int32]:
         raise _damaged(path, "has no packed image behind its header")
     if found[1] or (int(found[2]), int(found[3])) != (columns, rows):
         raise FileFormatError(
-            f"{path} (MAR345) says {found[0].decode().strip()!r}, but {columns} × {rows} pixels "
-            "in the first version of the packing were expected. It is damaged, or was made by "
-            "a program that writes the second; convert it to CBF."
+            f"{path} (MAR345) says {found[0].decode().strip()!r}, but {columns} × {rows} "
+            "pixels in the first version of the packing were expected. It is damaged, or was "
+            "made by a program that writes the second; convert it to CBF."
         )
     image, done = _unpacked(np.frombuffer(raw, np.uint8, -1, found.end()), columns, pixels)
     if done < pixels:
