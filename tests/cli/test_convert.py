@@ -123,6 +123,18 @@ def test_what_to_change_is_said(
     assert list(tmp_path.iterdir()) == [crystal]
 
 
+def test_a_layer_without_data_is_refused(run: Any, tmp_path: Path) -> None:
+    values = array()
+    values[..., 5] = np.nan
+    made = volume()
+    write(tmp_path / "holey.nxs", made.replace(intensity=values))
+    failed = run(
+        "convert", tmp_path / "holey.nxs", tmp_path / "out.tif", "--plane", "hk0.1", code=1
+    )
+    assert "none of the 90 pixels of plane hk0.1 was measured" in failed.stderr
+    assert not (tmp_path / "out.tif").exists()
+
+
 def test_a_file_is_replaced_only_when_asked(run: Any, crystal: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.nxs"
     target.write_text("precious")

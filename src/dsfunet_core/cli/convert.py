@@ -15,6 +15,7 @@ from dsfunet_core.cli.console import (
     print_json,
     progress,
     say,
+    with_pixels,
 )
 from dsfunet_core.errors import ParameterError
 
@@ -110,7 +111,7 @@ def convert(
                 f"{file} holds one plane, {data.name!r}, so there is nothing to cut; leave out "
                 f"--plane {plane}, or say with --section which plane it is."
             )
-        data = data.section(plane)
+        data = with_pixels(data.section(plane))
     what = "volume" if isinstance(data, ReciprocalVolume) else "plane"
     with progress(f"writing {output.name}"):
         write(output, data, format=kind, for_fft=for_fft, overwrite=overwrite)

@@ -15,6 +15,7 @@ from dsfunet_core.cli.console import (
     print_json,
     progress,
     say,
+    with_pixels,
 )
 from dsfunet_core.errors import ParameterError
 
@@ -117,8 +118,8 @@ def slice_plane(
     if isinstance(volume, ReciprocalPlane):
         raise ParameterError(f"{file} holds a plane already, {volume.name!r}; nothing to cut.")
     with progress(f"cutting {plane}"):
-        cut = volume.section(
-            plane, grid=grid.value, thickness=thickness, size=size, q_max=q_max
+        cut = with_pixels(
+            volume.section(plane, grid=grid.value, thickness=thickness, size=size, q_max=q_max)
         )
         _write(output, cut, overwrite)
     if json:

@@ -25,6 +25,7 @@ from dsfunet_core.io import (
 )
 from dsfunet_core.io.arrays import arrays, described
 from dsfunet_core.io.files import existing_file
+from dsfunet_core.io.measured import check_measured
 from dsfunet_core.io.place import place, placed
 from dsfunet_core.io.writing import write
 
@@ -76,7 +77,8 @@ def read(
     Raises
     ------
     FileFormatError
-        If the file is missing, damaged, or in a layout that is not known.
+        If the file is missing, damaged, in a layout that is not known, or holds nothing that
+        was measured (of a large volume only parts are looked at).
     ParameterError
         If ``axes`` or ``limits`` do not fit the array.
     """
@@ -89,11 +91,11 @@ def read(
     where = {"cell": cell, "section": section, "axes": axes, "limits": limits}
     for module in _FORMATS:
         if module.recognises(found, dataset):
-            return placed(module.read(found, dataset), **where)
+            return _with_data(placed(module.read(found, dataset), **where))
     if dataset is None and h5py.is_hdf5(found):
         candidates = arrays(found)
         if len(candidates) == 1:
-            return placed(yell.read(found, next(iter(candidates))), **where)
+            return _with_data(placed(yell.read(found, next(iter(candidates))), **where))
         raise FileFormatError(
             f"{found} is HDF5 in a layout that is not known; it holds {described(found)}. Name "
             'the intensities with dataset="…".'
@@ -103,3 +105,9 @@ def read(
         "Mantid, NeXus) nor NumPy (.npy, .npz), TIFF or a detector image that fabio knows "
         "(.img, .cbf, .edf). If it should be one of these, it is damaged: copy it again."
     )
+
+
+def _with_data(data: ReciprocalVolume | ReciprocalPlane) -> ReciprocalVolume | ReciprocalPlane:
+    if len(data.shape) == 3:
+        check_measured(data)
+    return data

@@ -126,7 +126,8 @@ def _unpacked(packed, columns, pixels):  # type: ignore[no-untyped-def]
     of 16 bits with sign.
     """
     image = np.zeros(pixels, np.int32)
-    window, bits, at, done, left, width = 0, 0, 0, 0, 0, 0
+    window: Any = 0
+    bits, at, done, left, width = 0, 0, 0, 0, 0
     while done < pixels:
         needed = width if left else 6
         while bits < needed:
@@ -145,9 +146,9 @@ def _unpacked(packed, columns, pixels):  # type: ignore[no-untyped-def]
             step -= 1 << width
         window >>= width
         bits -= width
-        before = 0
+        before: Any = 0
         if done > columns:
-            total = 2
+            total: Any = 2
             for i in (done - 1, done - columns + 1, done - columns, done - columns - 1):
                 total += image[i] - 65536 if image[i] > 32767 else image[i]
             before = total // 4 if total >= 0 else -(-total // 4)  # towards 0, as C divides

@@ -58,7 +58,8 @@ def write_symmetrized(
     ParameterError
         If the file exists, or a parameter is out of range.
     GeometryError
-        If the cell contradicts the Laue class, or the steps are oblique.
+        If the cell contradicts the Laue class, the steps are oblique, or nothing was
+        measured.
 
     Notes
     -----
