@@ -6,6 +6,7 @@ A format is a module with ``recognises(path, dataset) -> bool`` and
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import h5py
@@ -13,6 +14,7 @@ import h5py
 from dsfunet_core.errors import FileFormatError
 from dsfunet_core.io import (
     chess,
+    folder,
     images,
     mantid,
     meerkat,
@@ -61,7 +63,7 @@ def read(
     Parameters
     ----------
     path : path-like
-        The file.
+        The file, or a folder of images that are layers of a volume.
     dataset : str, optional
         Path of the intensities in an HDF5 file, their key in an ``.npz``, or the number
         of a page in a TIFF, where the file leaves a choice.
@@ -82,13 +84,15 @@ def read(
     ParameterError
         If ``axes`` or ``limits`` do not fit the array.
     """
+    where = {"cell": cell, "section": section, "axes": axes, "limits": limits}
+    if Path(path).expanduser().is_dir():
+        return _with_data(placed(folder.read(Path(path).expanduser(), dataset), **where))
     found = existing_file(path)
     if dataset is None and results.recognises(found):
         raise FileFormatError(
             f"{found} is the result of a factorization; read it with "
             "dsfunet_core.load_result(path), whose .plane is what was factorized."
         )
-    where = {"cell": cell, "section": section, "axes": axes, "limits": limits}
     for module in _FORMATS:
         if module.recognises(found, dataset):
             return _with_data(placed(module.read(found, dataset), **where))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["read", "recognises"]
+__all__ = ["pixels", "read", "recognises"]
 
 #: First bytes → fabio's name of the format, and what to call it.
 _FORMATS = (
@@ -89,13 +89,41 @@ def read(path: Path, dataset: str | None = None) -> ReciprocalPlane:
         If the file is damaged, claims more pixels than it can hold, or has none that were
         measured.
     """
-    found = _format(path)
-    assert found is not None
-    codec, kind = found
     if dataset is not None:
         raise FileFormatError(
             f"{path} is one image, so it has no dataset {dataset!r}; leave it out."
         )
+    values, dead, provenance = pixels(path)
+    return ReciprocalPlane(
+        **plane_arrays(values, mask=dead), name=path.stem, provenance=provenance
+    )
+
+
+def pixels(path: Path) -> tuple[NDArray[Any], NDArray[np.bool_] | None, dict[str, Any]]:
+    """Pixels of an image, whether any of them was measured or not.
+
+    Parameters
+    ----------
+    path : Path
+        An image that :func:`recognises` knows.
+
+    Returns
+    -------
+    values : ndarray, shape (n_rows, n_columns)
+        As stored.
+    dead : ndarray of bool, shape (n_rows, n_columns), or None
+        True where there is no pixel, or a dead one.
+    provenance : dict
+        File, format, and how many are dead.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is damaged, or claims more pixels than it can hold.
+    """
+    found = _format(path)
+    assert found is not None
+    codec, kind = found
     values = _values(path, codec, kind)
     if values.ndim != 2 or 0 in values.shape or values.dtype.kind not in "iuf":
         raise FileFormatError(
@@ -116,9 +144,7 @@ def read(path: Path, dataset: str | None = None) -> ReciprocalPlane:
     provenance: dict[str, Any] = {"file": str(path.resolve()), "format": kind}
     if dead is not None and dead.any():
         provenance["notes"] = [f"{int(dead.sum())} pixels {note}; masked"]
-    return ReciprocalPlane(
-        **plane_arrays(values, mask=dead), name=path.stem, provenance=provenance
-    )
+    return values, dead, provenance
 
 
 def _format(path: Path) -> tuple[str, str] | None:

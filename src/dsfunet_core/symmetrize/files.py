@@ -97,6 +97,7 @@ def write_symmetrized(
             variance=None if volume.variance is None else average.variance,
             space_group_nr=_space_group(done.report.laue_class),
             laue_class=done.report.laue_class,
+            provenance=average.provenance,
             overwrite=overwrite,
         )
     return done.report
