@@ -187,6 +187,11 @@ def _rows(about: dict[str, Any]) -> list[tuple[str, str]]:
     if "q_max" in about:
         rows.append(("largest |Q|", f"{about['q_max']:.2f} Å⁻¹"))
     rows += [("measured", _coverage(about)), ("weights", _weights(about))]
+    rows += [
+        (label, ", ".join(about[key]))
+        for label, key in (("mask layers", "mask_layers"), ("processing", "processing"))
+        if about[key]
+    ]
     low, high = (about["intensity_percentiles"][k] for k in ("1", "99"))
     rows.append(("intensities", f"98 % lie between {low:.4g} and {high:.4g}"))
     return rows + [("note", note) for note in about["notes"]]
