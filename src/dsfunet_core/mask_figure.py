@@ -53,15 +53,17 @@ def mask_figure(
         before.valid & after.valid, before.intensity - after.intensity, np.nan
     )
     taken = bool(np.nanmax(np.abs(background), initial=0.0) > 0)
-    panels = 4 if taken else 3
+    explained = not taken or any(layer.any() for layer in after.masks.values())
+    panels = 2 + taken + explained
     figure = new_figure(size, size / panels + 0.6)
     axes = figure.subplots(1, panels, sharey=True)
     top = _top(np.where(after.valid, before.intensity, np.nan))
     _draw(axes[0], seen, frame, top, "measured")
-    _layers(axes[1], seen, after, frame, top)
+    if explained:
+        _layers(axes[1], seen, after, frame, top)
     if taken:
-        _draw(axes[2], background, frame, top, "background")
-    _draw(axes[-1], used, frame, top, "used, without background" if taken else "used")
+        _draw(axes[-2], background, frame, top, "background")
+    _draw(axes[-1], used, frame, top, "used")
     for ax in axes:
         ax.label_outer()
     return figure
