@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Inverted", "IsZero", "Squared", "check_measured", "plane_arrays"]
 
 #: Where a volume is looked at first, as fractions of its axes, and how many voxels along each.
-_PLACES, _EDGE = (0.5, 0.35, 0.65, 0.2, 0.8), 16
+_PLACES, _EDGE = (0.5, 0.35, 0.65, 0.2, 0.8), 6
 #: Volumes of up to so many voxels are looked through before they are called unmeasured.
 _LOOKED_THROUGH = 2**24
 
