@@ -73,6 +73,16 @@ def test_yell_by_name(run: Any, crystal: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "z.h5").exists()
 
 
+def test_the_even_grid_for_yell_is_told(run: Any, tmp_path: Path) -> None:
+    grid = ReciprocalVolume(np.ones((11, 12, 13)), CELL, np.full(3, -0.5), np.eye(3) / 10)
+    write(tmp_path / "odd.nxs", grid)
+    said = run(
+        "convert", tmp_path / "odd.nxs", tmp_path / "y.h5", "--format", "yell", "--for-fft"
+    )
+    assert "10 × 10 × 10 points" in said.stdout
+    assert read(tmp_path / "y.h5").shape == (10, 10, 10)
+
+
 def test_an_image_gets_its_cell(run: Any, tmp_path: Path) -> None:
     """k falls down the rows of the picture, h rises along its columns."""
     h, k = coordinates(0), coordinates(1)

@@ -115,6 +115,7 @@ def convert(
     what = "volume" if isinstance(data, ReciprocalVolume) else "plane"
     with progress(f"writing {output.name}"):
         write(output, data, format=kind, for_fft=for_fft, overwrite=overwrite)
+        points = read(output).shape if for_fft else data.shape  # that grid is cut to be even
     if json:
         print_json(
             {
@@ -122,11 +123,11 @@ def convert(
                 "format": kind,
                 "kind": what,
                 "name": data.name,
-                "shape": data.shape,
+                "shape": points,
                 "unit_cell": None if data.cell is None else data.cell.parameters,
             }
         )
         return
-    shape = " × ".join(map(str, data.shape))
+    shape = " × ".join(map(str, points))
     placed = "" if data.cell is not None else ", without a unit cell"
     say(f"The {what} {data.name} of {shape} points{placed} was written to {output} ({kind}).")

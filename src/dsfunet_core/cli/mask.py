@@ -153,7 +153,7 @@ def mask(
         )
         for reason in unmask or []:
             source = _recorded(source.unmasked(reason), reason)
-        methods = {
+        methods: dict[str, Any] = {
             "gaps": gaps,
             "beam_stop": None
             if beam_stop is None
