@@ -41,7 +41,7 @@ def main() -> None:
         "found blind; extremes: single atoms, small molecules in large cells; "
         "calibration: errors of the "
         "network against what is known without the truth; bragg: masked Bragg peaks; "
-        "shadows: beam stops and gaps; "
+        "shadows: beam stops, gaps and rings; "
         "masks: volumes of 501³ voxels masked (minutes, 2 GB of temporary space); "
         "symmetry: files of 501³ and 801³ voxels (minutes, 8 GB of temporary space); plugin: "
         "how quickly it answers (needs a screen or xvfb-run, 4 GB of temporary space); volume: "
