@@ -16,6 +16,7 @@ from benchmarks import (
     extremes,
     lattice_search,
     machine,
+    masks,
     network,
     plugin,
     shadows,
@@ -43,7 +44,8 @@ def main() -> None:
         "found blind; extremes: single atoms, small molecules in large cells; "
         "calibration: errors of the "
         "network against what is known without the truth; bragg: masked Bragg peaks; "
-        "shadows: beam stops and gaps; "
+        "shadows: beam stops, gaps and rings; "
+        "masks: volumes of 501³ voxels masked (minutes, 2 GB of temporary space); "
         "symmetry: files of 501³ and 801³ voxels (minutes, 8 GB of temporary space); plugin: "
         "how quickly it answers (needs a screen or xvfb-run, 4 GB of temporary space); volume: "
         "whole volumes of 128³ voxels; applicability: planes that break an assumption, told or "
@@ -122,6 +124,8 @@ def main() -> None:
             results = {"bragg": bragg.run(console)}
         elif which == "shadows":
             results = {"shadows": shadows.run(console)}
+        elif which == "masks":
+            results = {"masks": masks.run(console)}
         elif which == "symmetry":
             results = {"symmetry": symmetry.run(console)}
         elif which == "volume":

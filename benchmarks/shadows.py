@@ -1,4 +1,4 @@
-"""Beam stops and gaps found without being told where: how many, and how many that are none."""
+"""Beam stops, gaps and rings found without being told where, and how many were invented."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.table import Table
 import dsfunet_core as ds
 from dsfunet_core import ReciprocalPlane
 from dsfunet_core.masking import mask_beam_stop, mask_gaps
+from dsfunet_core.masking.rings import find_rings
 from dsfunet_core.simulate.crystals import VALIDATION, random_crystal
 from dsfunet_core.simulate.planes import level_section, simulate_plane
 
@@ -21,6 +22,8 @@ SEED = 77
 COUNTS, BACKGROUND = (1.0, 50.0), 0.1
 #: Radius of the beam stop and width of the gaps [pixels]; light that comes through the stop.
 STOP, GAP, THROUGH = (6.0, 16.0), (4, 10), 0.03
+#: Heights of powder rings in units of the mean, and their width σ [Å⁻¹].
+RINGS, RING_WIDTH = (0.0, 0.3, 0.6, 1.0, 2.0), (0.01, 0.025)
 #: Fraction of a shadow's pixels from which it counts as found.
 FOUND = 0.8
 
@@ -69,11 +72,29 @@ def figures(index: int) -> dict[str, float]:
     stop = mask_beam_stop(measured(np.where(holder, THROUGH, 1) * light)).masks["beam stop"]
     gap = mask_gaps(measured(np.where(gaps, 0, light))).masks["gaps"]
     return {
+        **rings(plane, rng),
         "disc": float(stop[disc].mean()),
         "stop_invented": float(mask_beam_stop(bare).masks["beam stop"].mean()),
         "gaps": float(gap[gaps].mean()),
         "gaps_invented": float(mask_gaps(bare).masks["gaps"].mean()),
     }
+
+
+def rings(plane: ReciprocalPlane, rng: np.random.Generator) -> dict[str, float]:
+    """Whether a ring of each height was found, and rings that are none."""
+    q = plane.q_norm()
+    low, high = float(q.min()), float(q.max())
+    at = low + rng.uniform(0.25, 0.6) * (high - low)
+    sigma = rng.uniform(*RING_WIDTH)
+    shape = np.exp(-((q - at) ** 2) / (2 * sigma**2))
+    found: dict[str, float] = {}
+    for height in RINGS:
+        light = plane.intensity + height * plane.intensity.mean() * shape
+        there = find_rings(plane.replace(intensity=rng.poisson(light).astype(float)))
+        near = [abs(ring.q - at) for ring in there]
+        found[f"ring {height:g}"] = float(any(x < 2 * sigma + 0.01 for x in near))
+        found[f"rings invented {height:g}"] = float(sum(x > 2 * sigma + 0.05 for x in near))
+    return found
 
 
 def run(console: Console, n: int = 80) -> dict[str, Any]:
@@ -92,6 +113,11 @@ def run(console: Console, n: int = 80) -> dict[str, Any]:
         "pixels taken for gaps, mean": float(columns["gaps_invented"].mean()),
         "pixels taken for gaps, worst": float(columns["gaps_invented"].max()),
     }
+    for height in RINGS:
+        if height:
+            label = f"rings of {height:g} times the mean found"
+            summary[label] = int(columns[f"ring {height:g}"].sum())
+    summary["rings invented where there are none"] = int(columns["rings invented 0"].sum())
     table = Table(
         title=f"Shadows on {n} simulated planes, {COUNTS[0]:g} to {COUNTS[1]:g} counts"
     )

@@ -5,18 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 from benchmarks.bragg import peaked_plane
 from dsfunet_core import ReciprocalPlane, masking
 from dsfunet_core.frames import plane_frame
+from dsfunet_core.mask_figure import mask_figure
 from dsfunet_core.plots import INTENSITY, draw_image, png
 
 IMAGES = Path(__file__).parent / "images"
-#: One colour a layer, told apart by readers of every kind of colour vision.
-COLOURS = ["#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#d55e00", "#f0e442"]
 
 
 def spoilt_plane() -> ReciprocalPlane:
@@ -46,32 +43,17 @@ def layers() -> None:
     masked = masking.mask_hot_pixels(masked)
     masked = masking.mask_rings(masked)
     masked = masking.mask_polygons(masked, [[(170, 30), (225, 45), (215, 100), (175, 85)]])
-    frame = plane_frame(plane)
-    seen = np.where(plane.valid, plane.intensity, np.nan)
-    top = float(np.nanpercentile(np.sqrt(np.where(masked.valid, seen, np.nan)), 99.5))
-    figure = Figure(figsize=(13, 4.9), layout="constrained")
-    axes = figure.subplots(1, 3, sharey=True)
-    draw_image(axes[0], np.sqrt(seen), frame, cmap=INTENSITY, limits=(0.0, top))
-    axes[0].set_title("measured (√I)")
-    number = np.full(plane.shape, np.nan)
-    for i, layer in enumerate(masked.masks.values()):
-        number[layer] = i
-    draw_image(axes[1], np.sqrt(seen), frame, cmap="Greys", limits=(0.0, 2 * top))
-    n = len(masked.masks)
-    # A name that draw_image knows, then our own colours, with the plane showing through.
-    image = draw_image(axes[1], number, frame, cmap="tab10", limits=(-0.5, n - 0.5))
-    image.set_cmap(ListedColormap(COLOURS[:n]).with_extremes(bad=(0, 0, 0, 0)))
-    axes[1].set_title("why pixels are out")
-    handles = [
-        Patch(color=c, label=name) for c, name in zip(COLOURS, masked.masks, strict=False)
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=n, frameon=False)
-    used = np.where(masked.valid, plane.intensity, np.nan)
-    draw_image(axes[2], np.sqrt(used), frame, cmap=INTENSITY, limits=(0.0, top))
-    axes[2].set_title("used (√I)")
-    for ax in axes:
-        ax.label_outer()
-    (IMAGES / "masks.png").write_bytes(png(figure, dpi=100))
+    (IMAGES / "masks.png").write_bytes(png(mask_figure(plane, masked), dpi=100))
+
+
+def background() -> None:
+    """Air scattering of a plane without peaks, taken off by the radial method."""
+    made = peaked_plane(4)
+    q = made.without.q_norm()
+    air = np.random.default_rng(1).poisson(60 * np.exp(-((q / 3.5) ** 2)) + 4)
+    plane = made.without.replace(intensity=made.without.intensity + air)
+    result = masking.subtract_radial(plane)
+    (IMAGES / "background.png").write_bytes(png(mask_figure(plane, result.after), dpi=100))
 
 
 def sizes() -> None:
@@ -105,6 +87,7 @@ def main() -> None:
     IMAGES.mkdir(exist_ok=True)
     layers()
     sizes()
+    background()
 
 
 if __name__ == "__main__":

@@ -170,6 +170,8 @@ def _shared(data: ReciprocalPlane | ReciprocalVolume) -> dict[str, Any]:
         "type": str(data.intensity.dtype),
         "unit_cell": None if data.cell is None else list(data.cell.parameters),
         "laue_class": data.laue_class,
+        "mask_layers": list(data.masks),
+        "processing": [str(step.get("step")) for step in source.get("processing", [])],
         "has_counts": data.counts is not None,
         "has_variances": data.variance is not None,
         "notes": list(source.get("notes", [])),

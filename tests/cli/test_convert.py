@@ -73,6 +73,16 @@ def test_yell_by_name(run: Any, crystal: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "z.h5").exists()
 
 
+def test_the_even_grid_for_yell_is_told(run: Any, tmp_path: Path) -> None:
+    grid = ReciprocalVolume(np.ones((11, 12, 13)), CELL, np.full(3, -0.5), np.eye(3) / 10)
+    write(tmp_path / "odd.nxs", grid)
+    said = run(
+        "convert", tmp_path / "odd.nxs", tmp_path / "y.h5", "--format", "yell", "--for-fft"
+    )
+    assert "10 × 10 × 10 points" in said.stdout
+    assert read(tmp_path / "y.h5").shape == (10, 10, 10)
+
+
 def test_an_image_gets_its_cell(run: Any, tmp_path: Path) -> None:
     """k falls down the rows of the picture, h rises along its columns."""
     h, k = coordinates(0), coordinates(1)
@@ -121,6 +131,18 @@ def test_what_to_change_is_said(
     assert said in failed.stderr
     assert failed.stdout == ""
     assert list(tmp_path.iterdir()) == [crystal]
+
+
+def test_a_layer_without_data_is_refused(run: Any, tmp_path: Path) -> None:
+    values = array()
+    values[..., 5] = np.nan
+    made = volume()
+    write(tmp_path / "holey.nxs", made.replace(intensity=values))
+    failed = run(
+        "convert", tmp_path / "holey.nxs", tmp_path / "out.tif", "--plane", "hk0.1", code=1
+    )
+    assert "none of the 90 pixels of plane hk0.1 was measured" in failed.stderr
+    assert not (tmp_path / "out.tif").exists()
 
 
 def test_a_file_is_replaced_only_when_asked(run: Any, crystal: Path, tmp_path: Path) -> None:

@@ -104,6 +104,39 @@ def test_a_whole_volume(run, crystal, tmp_path):
     assert not (tmp_path / "no.nxs").exists()
 
 
+def test_layers_are_taken_back(run, spotted, crystal, tmp_path):
+    masked, again = tmp_path / "masked.npz", tmp_path / "again.npz"
+    run(spotted, masked, "--bragg", "0.1", "--hot-pixels")
+    run(masked, again, "--unmask", "hot pixels", "--rings", "2.5:0.02")
+    plane = read(again)
+    assert list(plane.masks) == ["bragg", "powder rings"]
+    assert plane.valid[20, 30]
+    assert {"step": "unmask", "layer": "hot pixels"} in plane.provenance["processing"]
+    failed = run(masked, tmp_path / "no.npz", "--unmask", "arc", code=1)
+    assert "no mask layer 'arc'" in failed.stderr
+
+    run(crystal, tmp_path / "v.nxs", "--bragg", "0.1", "--beam-stop", "1.6")
+    for number, more in enumerate(([], ["--gaps"])):
+        path = tmp_path / f"back{number}.nxs"
+        run(tmp_path / "v.nxs", path, "--unmask", "bragg", *more)
+        back = read(path)
+        assert "bragg" not in back.masks
+        out = np.asarray(back.mask[...])
+        assert out.any()
+        np.testing.assert_array_equal(out, np.asarray(back.masks["beam stop"][...]))
+
+
+def test_a_picture_before_and_after(run, spotted, crystal, tmp_path):
+    drawn = tmp_path / "p.png"
+    options = ["--bragg", "0.1", "--background", "constant", "--picture", drawn]
+    assert "Drawn in" in run(spotted, tmp_path / "out.npz", *options).stdout
+    assert drawn.read_bytes().startswith(b"\x89PNG")
+    options = ["--picture", tmp_path / "p.jpg"]
+    assert "end in .png" in run(spotted, tmp_path / "2.npz", *options, code=1).stderr
+    options = ["--bragg", "0.1", "--picture", tmp_path / "q.png"]
+    assert "--picture: for planes" in run(crystal, tmp_path / "v.nxs", *options, code=1).stderr
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

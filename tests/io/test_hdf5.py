@@ -256,20 +256,33 @@ def test_unknown_filters_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         HDF5Array(path, "data")
 
 
-def test_claimed_sizes_are_checked_before_anything_is_allocated(tmp_path: Path) -> None:
+def test_claimed_sizes_are_checked_before_anything_is_allocated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "bomb.h5"
     with h5py.File(path, "w") as h5:
         h5.create_dataset("long", (2**40, 1, 1), "f4", chunks=(1024, 1, 1))
-        h5.create_dataset("wide", (2**16, 2**16, 4), "f8", chunks=(64, 64, 4))
+        h5.create_dataset("cube", (10_000,) * 3, "f4", chunks=(32,) * 3)
+        touched = h5.create_dataset("touched", (10_000,) * 3, "f4", chunks=(32,) * 3)
+        touched[:2, :2, :2] = 1.0
+        h5.create_dataset("whole", (1000,) * 3, "f4")
         h5.create_dataset("lumpy", (1024, 1024, 300), "f8", chunks=(1024, 1024, 300))
+        h5["real"] = np.arange(24.0).reshape(2, 3, 4)
+        sparse = h5.create_dataset("sparse", (300,) * 3, "f4", chunks=(32,) * 3)
+        sparse[100:110, 100:110, 100:110] = 5.0
     with pytest.raises(FileFormatError, match="claims the shape"):
         HDF5Array(path, "long")
     with pytest.raises(FileFormatError, match="smaller ones"):
         HDF5Array(path, "lumpy")
-    wide = HDF5Array(path, "wide")
-    with pytest.raises(ParameterError, match=r"128 GiB of /wide .*limit 16 GiB"):
-        wide[...]
-    assert wide[5, 6:8, 0].tolist() == [0, 0]
+    for name in ("cube", "touched", "whole"):
+        with pytest.raises(FileFormatError, match=r"claims the shape .* were written"):
+            HDF5Array(path, name)
+    assert HDF5Array(path, "sparse")[105, 99:101, 105].tolist() == [0, 5]
+    monkeypatch.setattr(hdf5, "MAX_READ_BYTES", 100)
+    real = HDF5Array(path, "real")
+    with pytest.raises(ParameterError, match=r"GiB of /real .*is refused"):
+        real[...]
+    assert real[1, 2, 1:3].tolist() == [21, 22]
 
 
 def test_numbers_and_text(write_h5: Writer) -> None:
@@ -288,4 +301,3 @@ def test_numbers_and_text(write_h5: Writer) -> None:
     assert text(path, "word") == "Yell 1.0"
     assert text(path, "fixed") == "DISCUS60"
     assert [text(path, name) for name in ("array", "data", "none")] == [None] * 3
-    assert hdf5.MAX_READ_BYTES > 2**30

@@ -51,22 +51,10 @@ def intensity(hkl: np.ndarray) -> np.ndarray:
     return total
 
 
-def write_frames(folder: Path, vectors: np.ndarray, cell: gemmi.UnitCell, number: int) -> None:
-    """Frames as a rotating crystal would give them, with XDS's file of the geometry."""
-    from fabio.cbfimage import CbfImage
-
-    columns, rows = np.meshgrid(np.arange(1, NX + 1), np.arange(1, NY + 1))
-    millimetres = np.stack(
-        [(columns - BEAM[0]) * PIXEL, (rows - BEAM[1]) * PIXEL, np.full((NY, NX), DISTANCE)], -1
-    )
-    direction = millimetres / np.linalg.norm(millimetres, axis=-1, keepdims=True)
-    # Meerkat divides by the solid angle and, in vacuum, a beam polarised along x.
-    shading = direction[..., 2] ** 3 * (1 - direction[..., 0] ** 2)
-    laboratory = direction - [0, 0, 1]  # λ = 1 Å, beam along z
-    for frame in range(1, FRAMES + 1):
-        turned = laboratory @ rotation(AXIS, -OSCILLATION * (frame - 1)).T
-        counts = intensity(turned @ vectors.T) * shading * 1000
-        CbfImage(data=counts.astype(np.int32)).write(str(folder / f"frame_{frame:04d}.cbf"))
+def write_geometry(
+    folder: Path, vectors: np.ndarray, cell: gemmi.UnitCell, number: int
+) -> None:
+    """XDS's file of a simple experiment: λ = 1 Å, beam along z."""
     rows_of_cell = "\n".join(" ".join(f"{x:.6f}" for x in row) for row in vectors)
     (folder / "XPARM.XDS").write_text(
         " XPARM.XDS    VERSION Jan 31, 2020\n"
@@ -79,6 +67,30 @@ def write_frames(folder: Path, vectors: np.ndarray, cell: gemmi.UnitCell, number
     )
 
 
+def write_frames(folder: Path, frames: int) -> None:
+    """Frames as the experiment of XPARM.XDS would give them."""
+    from fabio.cbfimage import CbfImage
+
+    lines = (folder / "XPARM.XDS").read_text().splitlines()[1:]
+    numbers = [np.array(line.split(), dtype=float) for line in lines]
+    (_, _, oscillation, *axis), (_, *beam) = numbers[:2]
+    vectors = np.stack(numbers[3:6])
+    (_, nx, ny, pixel, _), (x0, y0, distance) = numbers[6:8]
+    columns, rows = np.meshgrid(np.arange(1, nx + 1), np.arange(1, ny + 1))
+    millimetres = np.stack(
+        [(columns - x0) * pixel, (rows - y0) * pixel, np.full(columns.shape, distance)], -1
+    )
+    direction = millimetres / np.linalg.norm(millimetres, axis=-1, keepdims=True)
+    # Meerkat divides by the solid angle and, in vacuum, a beam polarised along x.
+    shading = direction[..., 2] ** 3 * (1 - direction[..., 0] ** 2)
+    laboratory = direction * np.linalg.norm(beam) - beam
+    turn = np.array(axis) / np.linalg.norm(axis)
+    for frame in range(1, frames + 1):
+        turned = laboratory @ rotation(turn, -oscillation * (frame - 1)).T
+        counts = intensity(turned @ vectors.T) * shading * 1000
+        CbfImage(data=counts.astype(np.int32)).write(str(folder / f"frame_{frame:04d}.cbf"))
+
+
 CELLS = {
     "triclinic": (gemmi.UnitCell(4.1, 5.3, 6.2, 78, 97, 112), 1),
     "hexagonal": (gemmi.UnitCell(5.6, 5.6, 4.1, 90, 90, 120), 176),
@@ -89,19 +101,20 @@ CELLS = {
 def measured(request: Any, tmp_path_factory: Any) -> tuple[Path, gemmi.UnitCell, str]:
     cell, number = CELLS[request.param]
     folder = tmp_path_factory.mktemp(f"frames-{request.param}")
-    write_frames(folder, cell_vectors(cell), cell, number)
+    write_geometry(folder, cell_vectors(cell), cell, number)
+    write_frames(folder, FRAMES)
     return folder, cell, request.param
 
 
 def reconstruct(folder: Path, name: str, **options: Any) -> Path:
-    options = {"maxind": MAXIND, "number_of_pixels": VOXELS} | options
+    defaults = {"maxind": MAXIND, "number_of_pixels": VOXELS, "last_image": FRAMES}
+    options = defaults | options
     path = folder / name
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("meerkat.meerkat.air_absorption_coefficient", lambda *_: 0.0)
         meerkat.reconstruct_data(
             filename_template=str(folder / "frame_%04i.cbf"),
             first_image=1,
-            last_image=FRAMES,
             polarization_plane_normal=[0, 1, 0],
             path_to_XPARM=str(folder / "XPARM.XDS"),
             output_filename=str(path),
@@ -215,3 +228,32 @@ def test_orthonormal_axes_can_be_turned_into_hkl_up_to_signs(
     plane = turned[best].section("hk0.5")
     expected = intensity(plane.hkl())
     assert np.corrcoef(plane.intensity[plane.valid], expected[plane.valid])[0, 1] > 0.99
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
+@pytest.mark.parametrize("name", ["XPARM.XDS", "GXPARM.XDS"])
+def test_the_real_orientation_of_the_benchmark_crystal(
+    tmp_path: Path, shared_data: Path, name: str
+) -> None:
+    """Its detector binned 10 × 10, its 513 frames of 0.25° to 86 of 1.5°."""
+    lines = (shared_data / "tris-amide-xds" / name).read_text().splitlines()
+    start, angle, _, *axis = lines[1].split()
+    lines[1] = " ".join([start, angle, "1.5", *axis])
+    lines[7] = "1 200 200 1.500000 1.500000"
+    x0, y0, distance = (float(x) for x in lines[8].split())
+    lines[8] = f"{(x0 + 4.5) / 10:.6f} {(y0 + 4.5) / 10:.6f} {distance:.6f}"
+    lines[12] = "1 1 200 1 200"
+    (tmp_path / "XPARM.XDS").write_text("\n".join(lines) + "\n")
+    write_frames(tmp_path, 86)
+
+    volume = read(reconstruct(tmp_path, "r.h5", last_image=86, all_in_memory=True))
+
+    assert isinstance(volume, ReciprocalVolume)
+    six = [float(x) for x in lines[3].split()[1:]]
+    np.testing.assert_allclose(volume.cell.parameters, six, atol=2e-3)
+    assert agreement(volume) > 0.98
+    block = volume.block((slice(None),) * 3)
+    for wrong in (np.flip, lambda x, axis: np.roll(x, 4, axis)):
+        for along in range(3):
+            moved = {k: v if v is None else wrong(v, along) for k, v in block.items()}
+            assert agreement(volume, moved) < 0.95

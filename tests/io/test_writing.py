@@ -69,6 +69,53 @@ def test_volumes_come_back_exactly(tmp_path: Path, suffix: str, order: str) -> N
     check(back)
 
 
+@pytest.mark.parametrize("for_fft", [False, True])
+@pytest.mark.parametrize("suffix", [".nxs", ".npz", ".yell.h5"])
+def test_layers_of_volumes_come_back_and_can_be_taken_back(
+    tmp_path: Path, suffix: str, for_fft: bool
+) -> None:
+    if for_fft and "yell" not in suffix:
+        return
+    rng = np.random.default_rng(8)
+    layers = {name: rng.random((8, 8, 12)) < 0.2 for name in ("zinger", "Bögen, äußere")}
+    values = rng.random((8, 8, 12))
+    values[2, 3, 4] = np.nan
+    given_volume = ReciprocalVolume(
+        values,
+        CELL,
+        np.array([-0.4, -0.4, -0.6]),
+        np.eye(3) / 10,
+        mask=(layers["zinger"] | layers["Bögen, äußere"]).astype("i1"),
+        masks=layers,
+    )
+    path = tmp_path / f"v{suffix}"
+    kind = "yell" if "yell" in suffix else None
+    write(path, given_volume, format=kind, for_fft=for_fft)
+    back = read(path)
+
+    assert isinstance(back, ReciprocalVolume)
+    assert list(back.masks) == list(layers)
+    for name, layer in layers.items():
+        np.testing.assert_array_equal(back.masks[name][...], layer)
+    for reason in (None, "zinger"):
+        both = (
+            (given_volume, back)
+            if reason is None
+            else (given_volume.unmasked(reason), back.unmasked(reason))
+        )
+        before, after = (v.block((slice(None),) * 3) for v in both)
+        np.testing.assert_array_equal(before["valid"], after["valid"])
+        np.testing.assert_array_equal(before["intensity"], after["intensity"])
+    if kind:  # what Yell itself sees
+        with h5py.File(path) as h5:
+            seen = h5["data"][...]
+        out = np.nan_to_num(
+            np.where(layers["zinger"] | layers["Bögen, äußere"], np.nan, values)
+        )
+        np.testing.assert_array_equal(np.nan_to_num(seen), out)
+        assert np.isfinite(seen).all() == for_fft
+
+
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -53,6 +53,16 @@ def test_an_arc_is_no_ring():
     assert find_rings(plane.replace(intensity=counts + 0.0)) == []
 
 
+@pytest.mark.parametrize("level", [0.0, 1.0, 3.0])
+def test_a_spot_where_q_is_least_is_no_ring(level):
+    """The innermost bin of |Q| of a plane like hk1 is a disc, many pixels wide."""
+    plane = flat(TRICLINIC, n=161, step=0.035, level=level)
+    q = plane.q_norm()
+    spot = 200 * np.exp(-(q**2 - q.min() ** 2) / (2 * 0.15**2))
+    counts = np.random.default_rng(0).poisson(diffuse(plane, 20) + spot)
+    assert find_rings(plane.replace(intensity=counts + 0.0)) == []
+
+
 def test_rings_given_by_hand_are_shells_of_q():
     plane = flat(TRICLINIC)
     out = mask_rings(plane, [(1.5, 0.1)]).masks["powder rings"]

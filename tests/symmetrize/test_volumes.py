@@ -305,6 +305,8 @@ def test_files_come_back_with_counts_and_laue_class(tmp_path):
     again = ds.read(tmp_path / "out.h5")
     whole = symmetrize_volume(volume, "6/m")
     assert again.laue_class == "6/m"
+    assert again.provenance["processing"][-1]["step"] == "symmetrize"
+    assert again.provenance["processing"][-1]["r_int"] == pytest.approx(report.r_int)
     np.testing.assert_allclose(again.intensity[...], whole.volume.intensity, rtol=3e-7)
     np.testing.assert_array_equal(again.counts[...], whole.volume.counts)
     np.testing.assert_allclose(again.hkl([1, 2, 3]), volume.hkl([1, 2, 3]))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from dsfunet_core.errors import DsfunetError, ParameterError
+from dsfunet_core.errors import DsfunetError, GeometryError, ParameterError
 
 if TYPE_CHECKING:
     from dsfunet_core.plane import ReciprocalPlane
@@ -29,6 +29,7 @@ __all__ = [
     "progress",
     "say",
     "to_plain",
+    "with_pixels",
 ]
 
 JsonOption = Annotated[
@@ -172,6 +173,8 @@ def load_plane(file: Path, plane: str | None, dataset: str | None) -> Reciprocal
     ------
     ParameterError
         If a volume comes without a plane, or a plane with another.
+    GeometryError
+        If the plane of a volume holds no measured pixel.
     """
     from dsfunet_core.io import read
     from dsfunet_core.plane import ReciprocalPlane
@@ -188,4 +191,26 @@ def load_plane(file: Path, plane: str | None, dataset: str | None) -> Reciprocal
         raise ParameterError(
             f"{file} holds a volume; say which plane of it to use, for example --plane hk1."
         )
-    return data.section(plane)
+    return with_pixels(data.section(plane))
+
+
+def with_pixels(plane: ReciprocalPlane) -> ReciprocalPlane:
+    """A plane cut out of a volume, or an error if nothing of it was measured.
+
+    Parameters
+    ----------
+    plane : ReciprocalPlane
+        As cut.
+
+    Raises
+    ------
+    GeometryError
+        If no pixel is valid.
+    """
+    if not plane.valid.any():
+        raise GeometryError(
+            f"none of the {plane.valid.size} pixels of plane {plane.name} was measured (all "
+            "NaN or masked), so there is nothing to work with. Choose another plane; "
+            "dsfunet info says how much of the volume was measured."
+        )
+    return plane

@@ -15,6 +15,7 @@ from dsfunet_core.cli.console import (
     print_json,
     progress,
     say,
+    with_pixels,
 )
 from dsfunet_core.errors import ParameterError
 
@@ -110,10 +111,11 @@ def convert(
                 f"{file} holds one plane, {data.name!r}, so there is nothing to cut; leave out "
                 f"--plane {plane}, or say with --section which plane it is."
             )
-        data = data.section(plane)
+        data = with_pixels(data.section(plane))
     what = "volume" if isinstance(data, ReciprocalVolume) else "plane"
     with progress(f"writing {output.name}"):
         write(output, data, format=kind, for_fft=for_fft, overwrite=overwrite)
+        points = read(output).shape if for_fft else data.shape  # that grid is cut to be even
     if json:
         print_json(
             {
@@ -121,11 +123,11 @@ def convert(
                 "format": kind,
                 "kind": what,
                 "name": data.name,
-                "shape": data.shape,
+                "shape": points,
                 "unit_cell": None if data.cell is None else data.cell.parameters,
             }
         )
         return
-    shape = " × ".join(map(str, data.shape))
+    shape = " × ".join(map(str, points))
     placed = "" if data.cell is not None else ", without a unit cell"
     say(f"The {what} {data.name} of {shape} points{placed} was written to {output} ({kind}).")

@@ -15,6 +15,7 @@ from dsfunet_core.cli.console import (
     print_json,
     progress,
     say,
+    with_pixels,
 )
 from dsfunet_core.errors import ParameterError
 
@@ -117,8 +118,8 @@ def slice_plane(
     if isinstance(volume, ReciprocalPlane):
         raise ParameterError(f"{file} holds a plane already, {volume.name!r}; nothing to cut.")
     with progress(f"cutting {plane}"):
-        cut = volume.section(
-            plane, grid=grid.value, thickness=thickness, size=size, q_max=q_max
+        cut = with_pixels(
+            volume.section(plane, grid=grid.value, thickness=thickness, size=size, q_max=q_max)
         )
         _write(output, cut, overwrite)
     if json:
@@ -186,6 +187,11 @@ def _rows(about: dict[str, Any]) -> list[tuple[str, str]]:
     if "q_max" in about:
         rows.append(("largest |Q|", f"{about['q_max']:.2f} Å⁻¹"))
     rows += [("measured", _coverage(about)), ("weights", _weights(about))]
+    rows += [
+        (label, ", ".join(about[key]))
+        for label, key in (("mask layers", "mask_layers"), ("processing", "processing"))
+        if about[key]
+    ]
     low, high = (about["intensity_percentiles"][k] for k in ("1", "99"))
     rows.append(("intensities", f"98 % lie between {low:.4g} and {high:.4g}"))
     return rows + [("note", note) for note in about["notes"]]

@@ -92,6 +92,14 @@ def mask(
         float | None,
         typer.Option(help="Factor of the background's file; fitted if not given."),
     ] = None,
+    unmask: Annotated[
+        list[str] | None,
+        typer.Option(help="Take a layer of the mask back first, by its name; may be repeated."),
+    ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(help="Draw a plane before and after, and why pixels are out: .png."),
+    ] = None,
     dataset: Annotated[
         str | None, typer.Option(help="Path of the intensities in an HDF5 file.")
     ] = None,
@@ -100,8 +108,7 @@ def mask(
 ) -> None:
     """Mask what is no diffuse scattering, each reason in a layer of its own.
 
-    Nothing is masked but what an option asks for. Layers can be taken back later:
-    plane.unmasked("bragg") in Python.
+    Nothing is masked but what an option asks for, and every layer can be taken back later.
 
     [dim]Examples:[/]
 
@@ -109,7 +116,9 @@ def mask(
 
     [cyan]dsfunet mask crystal.h5 masked.npz --plane hk0 --bragg 0.06 --centring C[/]
 
-    [cyan]dsfunet mask hk0.npz masked.npz --rings auto --background radial[/]
+    [cyan]dsfunet mask hk0.npz masked.npz --rings auto --background radial --picture it.png[/]
+
+    [cyan]dsfunet mask masked.npz again.npz --unmask "powder rings"[/]
 
     [cyan]dsfunet mask crystal.h5 masked.nxs --bragg 0.06 --hot-pixels --gaps[/]
     """
@@ -124,6 +133,9 @@ def mask(
     if fill and bragg is None:
         raise ParameterError("--fill fills Bragg peaks; give --bragg auto, or a radius.")
     check_writable(output, overwrite)
+    check_writable(picture, overwrite)
+    if picture is not None and picture.suffix.lower() != ".png":
+        raise ParameterError(f"--picture {picture}: the name must end in .png.")
     radius = None if bragg is None else _radius(bragg)
     modulation = [_numbers(q, "--satellite", 3) for q in satellite or []]
     source = read(file, dataset)
@@ -136,27 +148,37 @@ def mask(
                 "--fill": fill,
                 "--polygons": polygons is not None,
                 "--background": background is not None,
+                "--picture": picture is not None,
             },
         )
+        for reason in unmask or []:
+            source = _recorded(source.unmasked(reason), reason)
+        methods: dict[str, Any] = {
+            "gaps": gaps,
+            "beam_stop": None
+            if beam_stop is None
+            else _numbers(beam_stop, "--beam-stop", 1)[0],
+            "bragg": radius,
+            "stray_peaks": stray_peaks,
+            "hot_pixels": hot_pixels,
+            "rings": "auto" if rings == "auto" else None if rings is None else _rings(rings),
+        }
         with progress("reading") as callback:
-            masked = mask_volume(
-                output,
-                source,
-                gaps=gaps,
-                beam_stop=None
-                if beam_stop is None
-                else _numbers(beam_stop, "--beam-stop", 1)[0],
-                bragg=radius,
-                centring=centring,
-                space_group=space_group,
-                satellites=modulation,
-                satellite_order=satellite_order,
-                stray_peaks=stray_peaks,
-                hot_pixels=hot_pixels,
-                rings="auto" if rings == "auto" else None if rings is None else _rings(rings),
-                overwrite=overwrite,
-                callback=callback,
-            )
+            if unmask and all(given in (None, False) for given in methods.values()):
+                write(output, source, overwrite=overwrite)
+                masked: Any = read(output)
+            else:
+                masked = mask_volume(
+                    output,
+                    source,
+                    **methods,
+                    centring=centring,
+                    space_group=space_group,
+                    satellites=modulation,
+                    satellite_order=satellite_order,
+                    overwrite=overwrite,
+                    callback=callback,
+                )
             voxels = masked.voxels_out()
         report_volume(output, masked, voxels, json)
         return
@@ -164,6 +186,9 @@ def mask(
         from dsfunet_core import masking
 
         data = load_plane(file, plane, dataset)
+        for reason in unmask or []:
+            data = _recorded(data.unmasked(reason), reason)
+        before = data
         if gaps:
             data = masking.mask_gaps(data)
         if beam_stop is not None:
@@ -193,6 +218,8 @@ def mask(
         if fill:
             data = masking.fill(data, "bragg")
         write(output, data, overwrite=overwrite)
+        if picture is not None:
+            _draw(picture, before, data, overwrite)
     if json:
         print_json(
             {
@@ -208,11 +235,31 @@ def mask(
         return
     print_table(f"Plane {data.name}: pixels out", out, int(data.valid.sum()), data.valid.size)
     if taken is not None:
+        below = f"{taken['negative']:,} pixels are negative now, which is right."
         say(
             f"Background taken off: {taken['mean']:.4g} on average; "
-            f"{taken['negative']:,} pixels are negative now, which is right."
+            f"{below if taken['negative'] else 'no pixel is negative now.'}"
         )
+    if picture is not None:
+        say(f"Drawn in {picture}.")
     say(f"Written to {output}. Next: dsfunet factorize {output} -o result.h5")
+
+
+def _recorded(data: Any, reason: str) -> Any:
+    steps = data.provenance.get("processing", [])
+    step = {"step": "unmask", "layer": reason}
+    return data.replace(provenance={**data.provenance, "processing": [*steps, step]})
+
+
+def _draw(
+    picture: Path, before: ReciprocalPlane, after: ReciprocalPlane, overwrite: bool
+) -> None:
+    from dsfunet_core import plots
+    from dsfunet_core.io.files import replacing
+    from dsfunet_core.mask_figure import mask_figure
+
+    with replacing(picture, overwrite=overwrite) as temporary:
+        temporary.write_bytes(plots.png(mask_figure(before, after), dpi=100))
 
 
 def _without_background(

@@ -6,6 +6,7 @@ A format is a module with ``recognises(path, dataset) -> bool`` and
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import h5py
@@ -13,6 +14,7 @@ import h5py
 from dsfunet_core.errors import FileFormatError
 from dsfunet_core.io import (
     chess,
+    folder,
     images,
     mantid,
     meerkat,
@@ -25,6 +27,7 @@ from dsfunet_core.io import (
 )
 from dsfunet_core.io.arrays import arrays, described
 from dsfunet_core.io.files import existing_file
+from dsfunet_core.io.measured import check_measured
 from dsfunet_core.io.place import place, placed
 from dsfunet_core.io.writing import write
 
@@ -60,7 +63,7 @@ def read(
     Parameters
     ----------
     path : path-like
-        The file.
+        The file, or a folder of images that are layers of a volume.
     dataset : str, optional
         Path of the intensities in an HDF5 file, their key in an ``.npz``, or the number
         of a page in a TIFF, where the file leaves a choice.
@@ -76,24 +79,27 @@ def read(
     Raises
     ------
     FileFormatError
-        If the file is missing, damaged, or in a layout that is not known.
+        If the file is missing, damaged, in a layout that is not known, or holds nothing that
+        was measured (of a large volume only parts are looked at).
     ParameterError
         If ``axes`` or ``limits`` do not fit the array.
     """
+    where = {"cell": cell, "section": section, "axes": axes, "limits": limits}
+    if Path(path).expanduser().is_dir():
+        return _with_data(placed(folder.read(Path(path).expanduser(), dataset), **where))
     found = existing_file(path)
     if dataset is None and results.recognises(found):
         raise FileFormatError(
             f"{found} is the result of a factorization; read it with "
             "dsfunet_core.load_result(path), whose .plane is what was factorized."
         )
-    where = {"cell": cell, "section": section, "axes": axes, "limits": limits}
     for module in _FORMATS:
         if module.recognises(found, dataset):
-            return placed(module.read(found, dataset), **where)
+            return _with_data(placed(module.read(found, dataset), **where))
     if dataset is None and h5py.is_hdf5(found):
         candidates = arrays(found)
         if len(candidates) == 1:
-            return placed(yell.read(found, next(iter(candidates))), **where)
+            return _with_data(placed(yell.read(found, next(iter(candidates))), **where))
         raise FileFormatError(
             f"{found} is HDF5 in a layout that is not known; it holds {described(found)}. Name "
             'the intensities with dataset="…".'
@@ -103,3 +109,9 @@ def read(
         "Mantid, NeXus) nor NumPy (.npy, .npz), TIFF or a detector image that fabio knows "
         "(.img, .cbf, .edf). If it should be one of these, it is damaged: copy it again."
     )
+
+
+def _with_data(data: ReciprocalVolume | ReciprocalPlane) -> ReciprocalVolume | ReciprocalPlane:
+    if len(data.shape) == 3:
+        check_measured(data)
+    return data

@@ -248,6 +248,11 @@ def _choose_cell(
         "than the crystal's (orthonormal basis or unit-cell transform); the cell is that of "
         "metric_tensor"
     )
+    if np.allclose(tensor, np.eye(3), atol=1e-3):
+        notes.append(
+            "indices are Q/2π along Meerkat's orthonormal axes, whose signs no file tells; "
+            "dsfunet_core.io.meerkat.with_crystal_axes turns them into hkl"
+        )
     return cell, tuple(float(x) for x in six)
 
 

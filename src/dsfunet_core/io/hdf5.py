@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike, NDArray
 
-__all__ = ["HDF5Array", "LazyArray", "numbers", "text"]
+__all__ = ["HDF5Array", "LazyArray", "numbers", "selection", "text"]
 
 #: Largest piece read at once [bytes]; a file can declare any size it likes.
 MAX_READ_BYTES = 16 * 2**30
@@ -113,7 +113,7 @@ class HDF5Array(LazyArray):
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         """Read a part of the array: integers, slices and ``...`` are understood."""
-        selection, flips, count = _selection(key, self.shape)
+        wanted, flips, count = selection(key, self.shape)
         if count * self.dtype.itemsize > MAX_READ_BYTES:
             raise ParameterError(
                 f"reading {count * self.dtype.itemsize / 2**30:.0f} GiB of {self.name} in "
@@ -121,7 +121,7 @@ class HDF5Array(LazyArray):
                 'take a part, for example volume.section("hk1").'
             )
         with open_hdf5(self.path) as h5:
-            block = np.asarray(h5[self.name][selection])
+            block = np.asarray(h5[self.name][wanted])
         return np.asarray(block, dtype=self.dtype)[flips]
 
 
@@ -188,10 +188,27 @@ def text(path: Path, name: str) -> str | None:
     return str(np.ravel(value)[0]).rstrip("\x00")
 
 
-def _selection(
+def selection(
     key: Any, shape: tuple[int, ...]
 ) -> tuple[tuple[int | slice, ...], tuple[slice, ...], int]:
-    """Key that h5py understands, flips to apply afterwards, and number of elements."""
+    """Turn a key into one that h5py understands.
+
+    Parameters
+    ----------
+    key : object
+        Integers, slices and ``...``.
+    shape : tuple of int
+        Shape of the array.
+
+    Returns
+    -------
+    selection : tuple of int or slice
+        Rising, one for each axis.
+    flips : tuple of slice
+        To apply afterwards, one for each axis that is left.
+    count : int
+        Number of elements.
+    """
     keys = key if isinstance(key, tuple) else (key,)
     if any(k is Ellipsis for k in keys):
         at = next(i for i, k in enumerate(keys) if k is Ellipsis)
@@ -200,7 +217,7 @@ def _selection(
     keys = (*keys, *[slice(None)] * (len(shape) - len(keys)))
     if len(keys) != len(shape):
         raise IndexError(f"{len(keys)} indices for an array of {len(shape)} axes: {key!r}")
-    selection: list[int | slice] = []
+    chosen: list[int | slice] = []
     flips: list[slice] = []
     count = 1
     for k, n in zip(keys, shape, strict=True):
@@ -208,9 +225,9 @@ def _selection(
             wanted = range(n)[k]
             backwards = wanted.step < 0
             rising = wanted[::-1] if backwards else wanted
-            selection.append(slice(rising.start, max(rising.stop, rising.start), rising.step))
+            chosen.append(slice(rising.start, max(rising.stop, rising.start), rising.step))
             flips.append(slice(None, None, -1 if backwards else 1))
             count *= len(wanted)
         else:
-            selection.append(range(n)[operator.index(k)])
-    return tuple(selection), tuple(flips), count
+            chosen.append(range(n)[operator.index(k)])
+    return tuple(chosen), tuple(flips), count

@@ -22,6 +22,9 @@ __all__ = ["check_dataset", "children", "listed", "locate", "open_hdf5"]
 MAX_AXIS = 2**20
 #: Largest piece that one compressed chunk may unpack to [bytes].
 MAX_CHUNK_BYTES = 2**30
+#: Most bytes that a stored one may stand for, chunks that were never written included, in
+#: arrays too large to be anybody's small test.
+MAX_PACKING, SMALL = 100_000, 2**20
 #: Links followed before a chain of them is taken for a loop.
 MAX_LINKS = 16
 
@@ -178,6 +181,14 @@ def _check_size(dataset: h5py.Dataset, path: Path) -> None:
         raise FileFormatError(
             f"{dataset.name} in {path} is stored in chunks of {dataset.chunks}, more than "
             f"{MAX_CHUNK_BYTES / 2**30:.0f} GiB each. Store it in smaller ones (h5repack -l)."
+        )
+    claimed, stored = dataset.size * dataset.dtype.itemsize, dataset.id.get_storage_size()
+    elsewhere = dataset.is_virtual or dataset.external
+    if not elsewhere and claimed > max(MAX_PACKING * stored, SMALL):
+        raise FileFormatError(
+            f"{dataset.name} in {path} claims the shape {dataset.shape}, {claimed:,} bytes, of "
+            f"which {stored:,} were written; the writer did not come to its end, or the file "
+            "is damaged: copy it again, or write it anew."
         )
 
 

@@ -1,4 +1,4 @@
-"""Detector images and CrysAlisPro's unwarped planes: CBF, and others through fabio.
+"""Detector images and CrysAlisPro's unwarped planes: CBF, MAR345, and others through fabio.
 
 An image has pixels and no cell: factorize it without a lattice, or place it
 (:func:`dsfunet_core.io.place.place`). Row 0 is the file's first row.
@@ -23,10 +23,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["read", "recognises"]
+__all__ = ["pixels", "read", "recognises"]
 
-#: First bytes → fabio's name of the format, and what to call it. MAR345 is left out: its
-#: decoder in fabio writes where it must not when a file is damaged.
+#: First bytes → fabio's name of the format, and what to call it.
 _FORMATS = (
     (b"OD SAPPHIRE", "oxdimage", "CrysAlisPro image"),
     (b"###CBF:", "cbf", "CBF"),
@@ -38,6 +37,8 @@ _FORMATS = (
     (b"{", "edfimage", "EDF"),
     (b"\n{", "edfimage", "EDF"),
     (b"\r\n{", "edfimage", "EDF"),
+    (b"\xd2\x04\x00\x00", "mar345", "MAR345"),
+    (b"\x00\x00\x04\xd2", "mar345", "MAR345"),
 )
 #: Numbers of pixels that the text headers of these formats claim.
 _CLAIM = re.compile(
@@ -79,7 +80,8 @@ def read(path: Path, dataset: str | None = None) -> ReciprocalPlane:
     -------
     ReciprocalPlane
         Without cell. In images of whole numbers, negative values and the largest of an
-        unsigned type are marks of dead pixels, and masked.
+        unsigned type are marks of dead pixels, and masked; so are the corners beside an
+        image plate.
 
     Raises
     ------
@@ -87,15 +89,42 @@ def read(path: Path, dataset: str | None = None) -> ReciprocalPlane:
         If the file is damaged, claims more pixels than it can hold, or has none that were
         measured.
     """
-    found = _format(path)
-    assert found is not None
-    codec, kind = found
     if dataset is not None:
         raise FileFormatError(
             f"{path} is one image, so it has no dataset {dataset!r}; leave it out."
         )
-    _check_claims(path, kind)
-    values = read_cbf(path) if codec == "cbf" else _load(path, codec, kind)
+    values, dead, provenance = pixels(path)
+    return ReciprocalPlane(
+        **plane_arrays(values, mask=dead), name=path.stem, provenance=provenance
+    )
+
+
+def pixels(path: Path) -> tuple[NDArray[Any], NDArray[np.bool_] | None, dict[str, Any]]:
+    """Pixels of an image, whether any of them was measured or not.
+
+    Parameters
+    ----------
+    path : Path
+        An image that :func:`recognises` knows.
+
+    Returns
+    -------
+    values : ndarray, shape (n_rows, n_columns)
+        As stored.
+    dead : ndarray of bool, shape (n_rows, n_columns), or None
+        True where there is no pixel, or a dead one.
+    provenance : dict
+        File, format, and how many are dead.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is damaged, or claims more pixels than it can hold.
+    """
+    found = _format(path)
+    assert found is not None
+    codec, kind = found
+    values = _values(path, codec, kind)
     if values.ndim != 2 or 0 in values.shape or values.dtype.kind not in "iuf":
         raise FileFormatError(
             f"{path} ({kind}) holds an array of shape {values.shape} and type {values.dtype}; "
@@ -107,13 +136,15 @@ def read(path: Path, dataset: str | None = None) -> ReciprocalPlane:
             f"{path} ({kind}) ends before its {values.shape} pixels do ({size} bytes, "
             f"{values.nbytes} needed); it is truncated: copy it again."
         )
-    dead = _dead(values)
+    dead, note = _dead(values), "carry the mark of dead ones"
+    if codec == "mar345":
+        from dsfunet_core.io.mar345 import outside_the_plate
+
+        dead, note = outside_the_plate(values), "lie beside the round plate"
     provenance: dict[str, Any] = {"file": str(path.resolve()), "format": kind}
     if dead is not None and dead.any():
-        provenance["notes"] = [f"{int(dead.sum())} pixels carry the mark of dead ones; masked"]
-    return ReciprocalPlane(
-        **plane_arrays(values, mask=dead), name=path.stem, provenance=provenance
-    )
+        provenance["notes"] = [f"{int(dead.sum())} pixels {note}; masked"]
+    return values, dead, provenance
 
 
 def _format(path: Path) -> tuple[str, str] | None:
@@ -122,6 +153,15 @@ def _format(path: Path) -> tuple[str, str] | None:
     return next(
         ((codec, kind) for magic, codec, kind in _FORMATS if start.startswith(magic)), None
     )
+
+
+def _values(path: Path, codec: str, kind: str) -> NDArray[Any]:
+    if codec == "mar345":
+        from dsfunet_core.io.mar345 import read_mar345  # compiles; not for every start
+
+        return read_mar345(path)
+    _check_claims(path, kind)
+    return read_cbf(path) if codec == "cbf" else _load(path, codec, kind)
 
 
 def _check_claims(path: Path, kind: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,14 @@ from dsfunet_core.io.hdf5 import LazyArray
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Inverted", "IsZero", "Squared", "plane_arrays"]
+    from dsfunet_core.plane import ReciprocalVolume
+
+__all__ = ["Inverted", "IsZero", "Squared", "check_measured", "plane_arrays"]
+
+#: Where a volume is looked at first, as fractions of its axes, and how many voxels along each.
+_PLACES, _EDGE = (0.5, 0.35, 0.65, 0.2, 0.8), 6
+#: Volumes of up to so many voxels are looked through before they are called unmeasured.
+_LOOKED_THROUGH = 2**24
 
 
 class IsZero(LazyArray):
@@ -109,3 +117,47 @@ def plane_arrays(
             "nothing to work with. Was the right plane or dataset taken?"
         )
     return {"intensity": values, "valid": valid, **weights}
+
+
+def check_measured(volume: ReciprocalVolume) -> None:
+    """Refuse a volume without a single measured voxel, as far as that is seen quickly.
+
+    Parameters
+    ----------
+    volume : ReciprocalVolume
+        Usually a few blocks of it are read. Where they are empty a volume of up to 16 million
+        voxels is looked through, a larger one left to whoever reads all of it.
+
+    Raises
+    ------
+    FileFormatError
+        If none was measured.
+    """
+    for fractions in product(_PLACES, repeat=3):
+        low = [
+            max(int(f * n) - _EDGE // 2, 0)
+            for f, n in zip(fractions, volume.shape, strict=True)
+        ]
+        if _any_measured(volume, tuple(slice(a, a + _EDGE) for a in low)):
+            return
+    n0, n1, n2 = volume.shape
+    if n0 * n1 * n2 > _LOOKED_THROUGH:
+        return
+    deep = max(_LOOKED_THROUGH // (8 * n1 * n2), 1)
+    for start in range(0, n0, deep):
+        if _any_measured(volume, (slice(start, start + deep), slice(None), slice(None))):
+            return
+    raise FileFormatError(
+        f"none of the {volume.shape} voxels of {volume.name!r} was measured (all NaN, masked, "
+        "or without counts), so there is nothing to work with. Was the right dataset taken, "
+        "and did the reconstruction come to its end?"
+    )
+
+
+def _any_measured(volume: ReciprocalVolume, part: tuple[slice, ...]) -> bool:
+    try:
+        valid = volume.block((part[0], part[1], part[2]))["valid"]
+    except FileFormatError:  # damaged there, which is told to who needs this part
+        return True
+    assert valid is not None
+    return bool(valid.any())

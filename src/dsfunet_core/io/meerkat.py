@@ -18,6 +18,7 @@ from dsfunet_core.io.files import replacing
 from dsfunet_core.io.grid import metric_of, read_grid, stated_laue_class, unit_cell
 from dsfunet_core.io.hdf5 import HDF5Array, LazyArray
 from dsfunet_core.io.hdf5_file import children
+from dsfunet_core.io.json_exact import to_json
 from dsfunet_core.io.yell import provenance_of
 from dsfunet_core.plane import ReciprocalVolume
 from dsfunet_core.symmetry import laue_class_named
@@ -206,6 +207,7 @@ def write_meerkat(
     variance: Any = None,
     space_group_nr: int = 1,
     laue_class: str | None = None,
+    provenance: dict[str, Any] | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write a volume as Meerkat 0.4 would.
@@ -231,6 +233,8 @@ def write_meerkat(
         Number of the space group; 1 if unknown.
     laue_class : str, optional
         Its setting too, which the number does not tell: 112/m, -3m:R.
+    provenance : dict, optional
+        Where the data came from and what was done to them; kept where only we look for it.
     overwrite : bool
         Whether a file that is there may be replaced.
 
@@ -266,7 +270,10 @@ def write_meerkat(
         raise ParameterError(f"space_group_nr={space_group_nr}; 1 to 230 was expected.")
     if laue_class is not None:
         laue_class = laue_class_named(laue_class).symbol
+    record = None if provenance is None else to_json(provenance)
     with replacing(path, overwrite=overwrite) as temporary, h5py.File(temporary, "w") as h5:
+        if record is not None:
+            h5["provenance"] = record
         if counts is None:
             _fill(h5, "data", "f4", shape, lambda i: data[i])
         else:

@@ -18,6 +18,7 @@ from dsfunet_core.io.hdf5 import HDF5Array, numbers, text
 from dsfunet_core.io.hdf5_file import children
 from dsfunet_core.io.json_exact import from_json
 from dsfunet_core.io.measured import Inverted, Squared, plane_arrays
+from dsfunet_core.io.nexus_masks import mask_layers
 from dsfunet_core.io.nxdata import (
     Axis,
     attribute,
@@ -150,7 +151,7 @@ def read(
         "provenance": _provenance(path, group, signal),
     }
     if "mask_names" in children(path, group):
-        parts["masks"] = _mask_layers(path, group, array.shape)
+        parts["masks"] = mask_layers(path, group, array.shape)
     cell = sample_cell(path, f"{entry}/sample") or sample_cell(path, group)
     origin = numbers(path, f"{entry}/geometry/origin", 3)
     steps = numbers(path, f"{entry}/geometry/steps", 3 * array.ndim)
@@ -309,21 +310,6 @@ def _beside(
         "counts": same("counts") if leaf != "counts" else None,
         "mask": Inverted(valid) if valid is not None else mask,
     }
-
-
-def _mask_layers(path: Path, group: str, shape: tuple[int, ...]) -> dict[str, Any]:
-    """Why pixels are masked, in the order in which the layers were made; lazy for volumes."""
-    names = from_json(text(path, f"{group}/mask_names") or "[]")
-    layers = {str(n): HDF5Array(path, f"{group}/masks/{n}") for n in names}
-    for name, layer in layers.items():
-        if layer.shape != shape:
-            raise FileFormatError(
-                f"the mask {name!r} in {path} has shape {layer.shape}, but the intensities "
-                f"have {shape}; the file is damaged."
-            )
-    if len(shape) == 3:
-        return dict(layers)
-    return {name: layer[...].astype(bool) for name, layer in layers.items()}
 
 
 def _provenance(path: Path, group: str, signal: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Mask layers added to a NeXus file of ours, a slab at a time."""
+"""Mask layers in files of ours: added a slab at a time, and found again."""
 
 from __future__ import annotations
 
@@ -7,15 +7,53 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from dsfunet_core.io.json_exact import to_json
+from dsfunet_core.errors import FileFormatError
+from dsfunet_core.io.hdf5 import HDF5Array, text
+from dsfunet_core.io.json_exact import from_json, to_json
 from dsfunet_core.io.slabs import fill
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
-__all__ = ["LayerGroup"]
+__all__ = ["LayerGroup", "mask_layers"]
+
+
+def mask_layers(path: Path, group: str, shape: tuple[int, ...]) -> dict[str, Any]:
+    """Why pixels are masked, in the order in which the layers were made; lazy for volumes.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    group : str
+        Path of the group with ``mask_names`` and ``masks``.
+    shape : tuple of int
+        That of the intensities.
+
+    Returns
+    -------
+    dict of str to array-like of bool
+        Layers by reason.
+
+    Raises
+    ------
+    FileFormatError
+        If a layer is missing or has another shape.
+    """
+    names = from_json(text(path, f"{group}/mask_names") or "[]")
+    layers = {str(n): HDF5Array(path, f"{group}/masks/{n}") for n in names}
+    for name, layer in layers.items():
+        if layer.shape != shape:
+            raise FileFormatError(
+                f"the mask {name!r} in {path} has shape {layer.shape}, but the intensities "
+                f"have {shape}; the file is damaged."
+            )
+    if len(shape) == 3:
+        return dict(layers)
+    return {name: layer[...].astype(bool) for name, layer in layers.items()}
 
 
 class LayerGroup:

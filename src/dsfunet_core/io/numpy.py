@@ -1,10 +1,10 @@
 """NumPy files: ``.npy`` planes without a lattice, ``.npz`` planes and volumes with one.
 
 An ``.npz`` holds ``intensity`` (or ``data``) and, as far as known, ``valid``,
-``variance`` and ``counts`` of the same shape, the mask layers of a plane as ``masks``
-(number of layers, rows, columns) with ``mask_names``, ``unit_cell`` (6) [Å, °], and where the
-pixels are: ``origin`` (3) and ``steps`` (3, number of axes), or ``lower_limits`` (3)
-and ``step_sizes`` (3). Pickled objects are never loaded.
+``variance`` and ``counts`` of the same shape, the mask layers as ``masks``
+(number of layers, then as the intensities) with ``mask_names``, ``unit_cell`` (6) [Å, °],
+and where the pixels are: ``origin`` (3) and ``steps`` (3, number of axes), or
+``lower_limits`` (3) and ``step_sizes`` (3). Pickled objects are never loaded.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from dsfunet_core.errors import FileFormatError, ParameterError
 from dsfunet_core.io.files import replacing
 from dsfunet_core.io.grid import unit_cell
 from dsfunet_core.io.json_exact import from_json, to_json
+from dsfunet_core.io.place import Unplaced
 from dsfunet_core.plane import ReciprocalPlane, ReciprocalVolume
 
 if TYPE_CHECKING:
@@ -52,7 +53,9 @@ def recognises(path: Path, dataset: str | None) -> bool:
     return start == _NPY or start.startswith(_ZIP)
 
 
-def read(path: Path, dataset: str | None = None) -> ReciprocalPlane | ReciprocalVolume:
+def read(
+    path: Path, dataset: str | None = None
+) -> ReciprocalPlane | ReciprocalVolume | Unplaced:
     """Read a NumPy file.
 
     Parameters
@@ -64,13 +67,14 @@ def read(path: Path, dataset: str | None = None) -> ReciprocalPlane | Reciprocal
 
     Returns
     -------
-    ReciprocalPlane or ReciprocalVolume
-        By the number of axes.
+    ReciprocalPlane, ReciprocalVolume or Unplaced
+        By the number of axes; a volume without its cell waits for
+        :func:`dsfunet_core.io.place.place`.
 
     Raises
     ------
     FileFormatError
-        If the file is damaged, holds objects, or lacks what its array needs.
+        If the file is damaged, or holds objects.
     """
     with path.open("rb") as file:
         single = file.read(len(_NPY)) == _NPY
@@ -123,11 +127,11 @@ def write_npz(
         "name": np.array(data.name),
         "provenance": np.array(to_json(data.provenance)),
     }
+    if data.masks:
+        arrays["masks"] = np.stack([np.asarray(v, dtype=bool) for v in data.masks.values()])
+        arrays["mask_names"] = np.array(list(data.masks))
     if isinstance(data, ReciprocalPlane):
         arrays["valid"] = data.valid
-        if data.masks:
-            arrays["masks"] = np.stack(list(data.masks.values()))
-            arrays["mask_names"] = np.array(list(data.masks))
     elif data.mask is not None:
         arrays["valid"] = ~np.asarray(data.mask, dtype=bool)
     optional = {"variance": data.variance, "counts": data.counts, "origin": data.origin}
@@ -203,7 +207,7 @@ def _too_large(label: str, size: int) -> FileFormatError:
 
 def _assemble(
     path: Path, arrays: dict[str, NDArray[Any]], kind: str, dataset: str | None
-) -> ReciprocalPlane | ReciprocalVolume:
+) -> ReciprocalPlane | ReciprocalVolume | Unplaced:
     keys = (dataset,) if dataset is not None else ("intensity", "data")
     key = next((k for k in keys if k in arrays), None)
     if key is None:
@@ -246,12 +250,6 @@ def _assemble(
             masks=_masks(path, arrays, intensity.shape),
             **shared,
         )
-    if shared["cell"] is None:
-        raise FileFormatError(
-            f"{path} holds a volume of shape {intensity.shape} without saying where its "
-            "voxels are. Save it with np.savez(file, intensity=…, unit_cell=(a, b, c, α, β, "
-            "γ), lower_limits=(h, k, l), step_sizes=(…)), or take one plane of it."
-        )
     usable = np.isfinite(shared["intensity"])
     if valid is not None:
         usable &= valid.astype(bool)
@@ -260,7 +258,18 @@ def _assemble(
             f"none of the {intensity.shape} voxels in {path} was measured (all NaN or masked), "
             "so there is nothing to work with. Was the right array taken?"
         )
-    return ReciprocalVolume(mask=None if valid is None else ~valid.astype(bool), **shared)
+    mask = None if valid is None else ~valid.astype(bool)
+    if shared["cell"] is not None:
+        masks = _masks(path, arrays, intensity.shape)
+        return ReciprocalVolume(mask=mask, masks=masks if mask is not None else {}, **shared)
+    lacks = (
+        f"{path} holds a volume of shape {intensity.shape} without saying where its voxels "
+        'are. Give cell=(a, b, c, α, β, γ), axes="hkl" and limits=(first and last h, k, l), or '
+        "save it with np.savez(file, intensity=…, unit_cell=…, lower_limits=(h, k, l), "
+        "step_sizes=(…))."
+    )
+    bare = {k: v for k, v in shared.items() if k not in ("cell", "origin", "steps")}
+    return Unplaced(mask=mask, lacks=lacks, **bare)
 
 
 def _geometry(path: Path, arrays: dict[str, NDArray[Any]], ndim: int) -> dict[str, Any]:

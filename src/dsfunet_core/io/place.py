@@ -290,7 +290,10 @@ def placed(
     if not isinstance(data, Unplaced):
         return data
     if len(data.intensity.shape) == 3:
-        raise FileFormatError(data.lacks)
+        raise FileFormatError(
+            f"{data.lacks} In a terminal: dsfunet convert IN placed.nxs --cell … --axes … "
+            "--limits …, as far as the file does not tell them."
+        )
     # A plane can be factorized without a lattice; what is missing is kept in writing.
     arrays = plane_arrays(
         data.intensity, variance=data.variance, counts=data.counts, mask=data.mask

@@ -6,6 +6,7 @@ them; weights on further pages; and cell, axes and the rest as JSON in ImageDesc
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,15 +16,18 @@ from dsfunet_core.io.files import replacing
 from dsfunet_core.io.grid import unit_cell
 from dsfunet_core.io.json_exact import from_json, to_json
 from dsfunet_core.io.measured import plane_arrays
+from dsfunet_core.io.place import Unplaced
+from dsfunet_core.io.stack import ImageStack
 from dsfunet_core.plane import ReciprocalPlane
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterator
     from pathlib import Path
 
     from dsfunet_core.plane import ReciprocalVolume
 
-__all__ = ["is_placed", "read", "recognises", "write_tiff"]
+__all__ = ["is_placed", "pixels", "read", "recognises", "write_tiff"]
 
 _MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 #: Largest page [bytes], and how often smaller than its pixels a packed one may be.
@@ -60,7 +64,7 @@ def is_placed(path: Path) -> bool:
         return _record(getattr(tif.pages.first, "description", "")) is not None
 
 
-def read(path: Path, dataset: str | None = None) -> ReciprocalPlane:
+def read(path: Path, dataset: str | None = None) -> ReciprocalPlane | Unplaced:
     """Read a grey-scale TIFF.
 
     Parameters
@@ -72,24 +76,70 @@ def read(path: Path, dataset: str | None = None) -> ReciprocalPlane:
 
     Returns
     -------
-    ReciprocalPlane
-        With cell and weights if we wrote it, else without a cell.
+    ReciprocalPlane or Unplaced
+        A plane, with cell and weights if we wrote it, else without a cell; or the pages
+        as layers of a volume, which waits for :func:`dsfunet_core.io.place.place`.
 
     Raises
     ------
     FileFormatError
-        If the file is damaged, in colours, or leaves a choice of pages.
+        If the file is damaged, or in colours.
     """
+    with _opened(path) as tif:
+        description = getattr(tif.pages.first, "description", "")
+        record = _record(description) if dataset is None else None
+        if record is not None:
+            ours = [_page(path, tif, i) for i in range(len(record["pages"]))]
+            return _ours(path, record, ours)
+        pages = len(tif.pages)
+        image = _page(path, tif, _number(path, dataset, pages))
+    provenance = {"file": str(path.resolve()), "format": "TIFF"}
+    if dataset is None and pages > 1:
+        return Unplaced(
+            intensity=ImageStack(
+                [f"page {i} of {path}" for i in range(pages)], lambda i: pixels(path, i), image
+            ),
+            lacks=(
+                f'{path} has {pages} pages; say which, as dataset="0" to '
+                f'dataset="{pages - 1}", or how they are layers of a volume, as cell=(a, b, c, '
+                'α, β, γ), axes="lkh" (l from page to page) and limits=(first and last l, k, '
+                "h)."
+            ),
+            name=path.stem,
+            provenance=provenance,
+        )
+    return ReciprocalPlane(
+        **plane_arrays(image, mask=_dead(image)), name=path.stem, provenance=provenance
+    )
+
+
+def pixels(path: Path, page: int = 0) -> tuple[np.ndarray[Any, Any], Any]:
+    """Pixels of one page, and which of them carry the mark of dead ones.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    page : int
+        Number of the page.
+    """
+    with _opened(path) as tif:
+        image = _page(path, tif, page)
+    return image, _dead(image)
+
+
+def _dead(image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any] | None:
+    """Negative whole numbers, which detectors write where they have no pixel."""
+    return image < 0 if image.dtype.kind == "i" else None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     import tifffile
 
     try:
         with tifffile.TiffFile(path) as tif:
-            description = getattr(tif.pages.first, "description", "")
-            record = _record(description) if dataset is None else None
-            if record is not None:
-                pages = [_page(path, tif, i) for i in range(len(record["pages"]))]
-                return _ours(path, record, pages)
-            image = _page(path, tif, _number(path, dataset, len(tif.pages)))
+            yield tif
     except FileFormatError:
         raise
     except Exception as error:  # tifffile and its codecs raise whatever they run into
@@ -97,11 +147,6 @@ def read(path: Path, dataset: str | None = None) -> ReciprocalPlane:
             f"{path} begins as a TIFF, but cannot be read ({type(error).__name__}: {error}). "
             "It is truncated or damaged: copy it again."
         ) from error
-    return ReciprocalPlane(
-        **plane_arrays(image),
-        name=path.stem,
-        provenance={"file": str(path.resolve()), "format": "TIFF"},
-    )
 
 
 def write_tiff(
@@ -167,9 +212,9 @@ def write_tiff(
 
 
 def _number(path: Path, dataset: str | None, pages: int) -> int:
-    if dataset is None and pages == 1:
+    if dataset is None:
         return 0
-    if dataset is None or not dataset.isdecimal() or int(dataset) >= pages:
+    if not dataset.isdecimal() or int(dataset) >= pages:
         raise FileFormatError(
             f'{path} has {pages} pages; say which, as dataset="0" to dataset="{pages - 1}".'
         )

@@ -70,9 +70,9 @@ def write(
     data : ReciprocalPlane or ReciprocalVolume
         What to write. Volumes are read a slab at a time, except for ``"npz"``.
     format : {"nexus", "npz", "tiff", "yell"}, optional
-        By the suffix when left out: ``.nxs`` and ``.h5`` are NeXus. ``"nexus"`` and
-        ``"npz"`` keep everything; ``"tiff"`` holds planes only; ``"yell"`` needs axes
-        along h, k and l. The last two keep nothing under masked pixels.
+        By the suffix when left out: ``.nxs`` and ``.h5`` are NeXus. All keep everything,
+        but ``"tiff"`` holds planes only, and of masked pixels just those in a layer;
+        ``"yell"`` needs axes along h, k and l, and puts them in this order.
     for_fft : bool
         With ``"yell"``: an even grid with the origin at N/2, and 0 where nothing was
         measured, as Yell's Fourier transform needs.

@@ -16,6 +16,7 @@ from dsfunet_core.io.grid import OBLIQUE_STEPS, read_grid
 from dsfunet_core.io.hdf5 import HDF5Array, text
 from dsfunet_core.io.hdf5_file import children
 from dsfunet_core.io.json_exact import from_json
+from dsfunet_core.io.nexus_masks import mask_layers
 from dsfunet_core.io.place import Unplaced
 from dsfunet_core.plane import ReciprocalPlane, ReciprocalVolume
 
@@ -77,24 +78,31 @@ def read(
     if grid is None:
         return _bare(path, array, shape)
     return ReciprocalVolume(
-        intensity=intensity,
         cell=grid.cell,
         origin=grid.origin,
         steps=grid.steps,
-        **_weights(path, folder, array),
+        **{"intensity": intensity, **_ours(path, folder, array)},
         laue_class=text(path, f"{folder}/laue_class") or grid.laue_class,
         name=text(path, f"{folder}/name") or path.stem,
         provenance=provenance_of(path, array.name, grid),
     )
 
 
-def _weights(path: Path, folder: str, array: HDF5Array) -> dict[str, Any]:
-    """Counts, variances and mask that our writer puts beside the data for us alone."""
+def _ours(path: Path, folder: str, array: HDF5Array) -> dict[str, Any]:
+    """What our writer puts beside the data for us alone: weights, the mask with its layers."""
     found: dict[str, Any] = {}
-    for name in {"counts", "variance", "mask"} & set(children(path, folder)):
+    names = set(children(path, folder))
+    for name in {"counts", "variance", "mask"} & names:
         weights = HDF5Array(path, f"{folder}/{name}")
         if weights.shape == array.shape and array.ndim == 3:
             found[name] = weights
+    if "mask" in found and "unmasked" in names:  # with what can be taken back
+        whole = HDF5Array(path, f"{folder}/unmasked")
+        if whole.shape == array.shape:
+            found["intensity"] = whole
+            found["masks"] = (
+                mask_layers(path, folder, array.shape) if "mask_names" in names else {}
+            )
     return found
 
 

@@ -131,18 +131,9 @@ def write_yell(
             raise GeometryError(
                 f"volume {volume.name!r} has no measured voxel to write (all NaN or masked)."
             )
-        if for_fft:  # there, 0 does not tell what was not measured
+        if for_fft and volume.mask is None:  # there, 0 does not tell what was not measured
             fill(h5, "mask", box.shape, bool, lambda part: ~box.turned(block(part)["valid"]))
-        for name in ("counts", "variance"):
-            array = getattr(volume, name)
-            if array is not None:
-                fill(
-                    h5,
-                    name,
-                    box.shape,
-                    array.dtype,
-                    lambda part, array=array: box.turned(array[box.slices(part, volume.shape)]),  # type: ignore[misc]
-                )
+        _write_ours(h5, volume, box)
         h5["format"], h5["is_direct"] = "Yell 1.0", False
         h5["lower_limits"] = box.first + box.start * box.steps
         h5["step_sizes"] = box.steps
@@ -150,6 +141,31 @@ def write_yell(
         h5["name"], h5["provenance"] = volume.name, provenance
         if volume.laue_class is not None:
             h5["laue_class"] = volume.laue_class
+
+
+def _write_ours(h5: h5py.File, volume: ReciprocalVolume, box: _Box) -> None:
+    """Write what only we look for: weights, the mask with its layers, what stands under it."""
+
+    def put(group: h5py.Group, name: str, array: Any, kind: Any = None) -> None:
+        kind = kind or array.dtype
+
+        def part_of(part: slice) -> NDArray[Any]:
+            return box.turned(np.asarray(array[box.slices(part, volume.shape)], dtype=kind))
+
+        fill(group, name, box.shape, kind, part_of)
+
+    arrays: dict[str, Any] = {"counts": volume.counts, "variance": volume.variance}
+    if volume.mask is not None:
+        put(h5, "mask", volume.mask, bool)
+        arrays["unmasked"] = volume.intensity
+    for name, array in arrays.items():
+        if array is not None:
+            put(h5, name, array)
+    if volume.masks:
+        h5["mask_names"] = to_json(list(volume.masks))
+        layers = h5.create_group("masks")
+        for name, layer in volume.masks.items():
+            put(layers, name, layer, bool)
 
 
 def _as_volume(plane: ReciprocalPlane) -> ReciprocalVolume:
@@ -167,6 +183,7 @@ def _as_volume(plane: ReciprocalPlane) -> ReciprocalVolume:
         origin=origin,
         steps=np.column_stack([steps, third]),
         mask=~np.asarray(plane.valid, dtype=bool)[..., None],
+        masks={name: np.asarray(v, dtype=bool)[..., None] for name, v in plane.masks.items()},
         laue_class=plane.laue_class,
         name=plane.name,
         provenance=plane.provenance,

@@ -10,7 +10,7 @@ __all__ = ["neighbour_medians"]
 
 
 @compiled
-def neighbour_medians(values, stride, across):  # type: ignore[no-untyped-def]
+def neighbour_medians(values, stride, across, bound):  # type: ignore[no-untyped-def]
     """Median and spread of the neighbours of every voxel, itself left out.
 
     Parameters
@@ -21,11 +21,15 @@ def neighbour_medians(values, stride, across):  # type: ignore[no-untyped-def]
         The 26 neighbours are so many voxels away along each axis, or not at all.
     across : int
         Only the 8 in the section across this axis; all of them for −1.
+    bound : ndarray of float64, shape (n0, n1, n2)
+        Medians are of interest below this only; where more than half of the neighbours are
+        as high none is worked out. Infinite for every one.
 
     Returns
     -------
     median, spread : ndarray of float64, shape (n0, n1, n2)
-        Median, and 1.4826 × median absolute deviation; NaN without neighbours.
+        Median, and 1.4826 × median absolute deviation; NaN without neighbours, and where the
+        median is not of interest.
     neighbours : ndarray of int64, shape (n0, n1, n2)
         How many were finite.
     """
@@ -37,7 +41,7 @@ def neighbour_medians(values, stride, across):  # type: ignore[no-untyped-def]
     for i in range(n0):
         for j in range(n1):
             for k in range(n2):
-                n = 0
+                n, high, limit = 0, 0, bound[i, j, k]
                 for a in range(i - stride, i + stride + 1, stride):
                     if a < 0 or a >= n0 or (across == 0 and a != i):
                         continue
@@ -53,8 +57,10 @@ def neighbour_medians(values, stride, across):  # type: ignore[no-untyped-def]
                             if np.isfinite(x):
                                 around[n] = x
                                 n += 1
+                                if x >= limit:
+                                    high += 1
                 count[i, j, k] = n
-                if n == 0:
+                if n == 0 or 2 * high > n:
                     continue
                 middle = median_of_first(around, n)
                 median[i, j, k] = middle

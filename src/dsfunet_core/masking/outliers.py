@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 
     from dsfunet_core.plane import ReciprocalPlane
 
-__all__ = ["check_positive", "mask_hot_pixels", "mask_stray_peaks", "stands_out"]
+__all__ = [
+    "check_positive",
+    "mask_hot_pixels",
+    "mask_stray_peaks",
+    "median_bound",
+    "stands_out",
+]
 
 #: Median of a Poisson distribution falls short of its mean by about so many counts.
 _MEDIAN_BELOW_MEAN = 1 / 3
@@ -158,6 +164,40 @@ def stands_out(
         return judged & (excess > threshold * np.maximum(sigma, spread)) & (excess > 0)
     needed = _poisson_excess(np.nan_to_num(expected), noise, threshold)
     return judged & (excess > np.maximum(needed, threshold * spread)) & (excess > 0)
+
+
+def median_bound(
+    intensity: NDArray[np.floating], noise: NoiseModel, threshold: float
+) -> NDArray[np.float64]:
+    """Medians of neighbours from which a point cannot stand out, whatever their spread.
+
+    Parameters
+    ----------
+    intensity : ndarray
+        Intensities of any shape.
+    noise, threshold
+        As in :func:`stands_out`.
+
+    Returns
+    -------
+    ndarray of float64
+        Of the same shape, and a little high rather than low.
+    """
+    values = np.asarray(intensity, dtype=float)
+    if noise.known is not None:
+        known = np.sqrt(np.maximum(np.nan_to_num(np.asarray(noise.known, float)), 0))
+        bound = values - threshold * known
+    else:
+        bound = values - threshold * np.sqrt(noise.constant)
+        if noise.gain > 0:
+            # m + z √(m + c) < v, in counts, of which a median above 0 needs no less.
+            c, z, v = _MEDIAN_BELOW_MEAN, threshold, values / noise.gain
+            root = (np.sqrt(np.maximum(z**2 + 4 * (v + c), 0)) - z) / 2
+            most = np.maximum(root, 0) ** 2 - c
+            bound = np.minimum(
+                bound, noise.gain * np.where(most >= 0, most, v - z * np.sqrt(c))
+            )
+    return np.asarray(bound + 1e-9 * np.abs(values))
 
 
 def _poisson_excess(

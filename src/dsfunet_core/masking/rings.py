@@ -119,6 +119,7 @@ def find_rings(
         centres=bins.centres,
         sectors=_SECTORS,
         noise=noise_model(plane),
+        nearest=_nearest(plane),
         width=width,
         threshold=threshold,
     )
@@ -132,6 +133,7 @@ def rings_in_sectors(
     centres: NDArray[np.float64],
     sectors: int,
     noise: NoiseModel,
+    nearest: float = 0.0,
     width: float = 0.06,
     threshold: float = 5.0,
 ) -> list[Ring]:
@@ -149,6 +151,9 @@ def rings_in_sectors(
         How many sectors there are.
     noise : NoiseModel
         Of the intensities.
+    nearest : float
+        Least |Q| of the plane, were it infinite [Å⁻¹]: what is bright there is a spot. A ring
+        has a hole as wide as itself.
     width, threshold : float
         As in :func:`find_rings`.
 
@@ -181,7 +186,13 @@ def rings_in_sectors(
         & (mean > threshold * spread)
         & (up >= _MOST * n)
     )
-    return _runs(ring, centres, step, width)
+    return [found for found in _runs(ring, centres, step, width) if _has_hole(found, nearest)]
+
+
+def _has_hole(ring: Ring, nearest: float) -> bool:
+    edges = np.array([ring.q - ring.half_width, ring.q + ring.half_width])
+    inner, outer = np.sqrt(np.maximum(edges**2 - nearest**2, 0))
+    return bool(inner >= outer - inner)
 
 
 def _quantiles(
@@ -193,10 +204,21 @@ def _quantiles(
     return out[0], out[1]
 
 
+def _frame(q: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Two directions in the plane and its normal, rows, from the Q of its pixels."""
+    return np.asarray(np.linalg.svd(q[[0, 0, -1, -1], [0, -1, 0, -1]] - q.mean((0, 1)))[2])
+
+
+def _nearest(plane: ReciprocalPlane) -> float:
+    """Distance of the plane from Q = 0 [Å⁻¹]."""
+    q = plane.q()
+    return float(abs(q[0, 0] @ _frame(q)[2]))
+
+
 def _sectors(plane: ReciprocalPlane) -> NDArray[np.int64]:
     """Sector of azimuth of every pixel."""
     q = plane.q()
-    in_plane = np.linalg.svd(q[[0, 0, -1, -1], [0, -1, 0, -1]] - q.mean((0, 1)))[2]
+    in_plane = _frame(q)
     azimuth = np.arctan2(q @ in_plane[1], q @ in_plane[0])
     sector = ((azimuth + np.pi) / (2 * np.pi) * _SECTORS).astype(np.int64)
     return np.asarray(np.clip(sector, 0, _SECTORS - 1))

@@ -15,7 +15,7 @@ from dsfunet_core.lattice import q_matrix
 from dsfunet_core.masking.ellipsoids import ROUNDING, ellipsoid
 from dsfunet_core.masking.neighbours import neighbour_medians
 from dsfunet_core.masking.noise import NoiseModel
-from dsfunet_core.masking.outliers import MARGIN, NEIGHBOURS, PEAK, stands_out
+from dsfunet_core.masking.outliers import MARGIN, NEIGHBOURS, PEAK, median_bound, stands_out
 from dsfunet_core.masking.positions import positions_between
 from dsfunet_core.masking.rings import Ring, rings_in_sectors
 
@@ -223,12 +223,12 @@ def _outliers(
             if not valid.any():
                 continue
             known = None if slab.variance is None else slab.variance[outer]
-            high = _stands_out(values, known, noise, threshold, stride, -1)
+            high = _stands_out(values, known, noise, threshold, stride, -1, valid)
             # A layer of diffuse scattering stands out of what lies on both sides of it, but
             # not of itself.
             for across in range(3):
                 if high.any():
-                    high &= _stands_out(values, known, noise, threshold, stride, across)
+                    high &= _stands_out(values, known, noise, threshold, stride, across, high)
             first = outer[1].start + inner[1].start, outer[2].start + inner[2].start
             picked = chosen(high)[inner]
             rows, columns = picked.shape[1:]
@@ -245,18 +245,25 @@ def _stands_out(
     threshold: float,
     stride: int,
     across: int,
+    wanted: NDArray[np.bool_],
 ) -> NDArray[np.bool_]:
     """Voxels far above their neighbours, in all directions or in the section across an axis.
 
-    Where a section holds too few neighbours, it does not object.
+    Only those that are wanted are looked at. Where a section holds too few neighbours, it does
+    not object.
     """
     valid = np.isfinite(values)
-    expected, spread, neighbours = neighbour_medians(values, stride, across)
-    around = None
     if known is not None:
         known = np.ascontiguousarray(known)
         noise = NoiseModel(noise.constant, noise.gain, known)
-        around = neighbour_medians(np.where(valid, known, np.nan), stride, across)[0]
+    # Medians are dear, and most voxels are plainly no brighter than their neighbours.
+    bound = np.where(wanted, median_bound(values, noise, threshold), -np.inf)
+    expected, spread, neighbours = neighbour_medians(values, stride, across, bound)
+    around = None
+    if known is not None:
+        bound = np.where(np.isfinite(expected), np.inf, -np.inf)
+        variances = np.where(valid, known, np.nan)
+        around = neighbour_medians(variances, stride, across, bound)[0]
     judged = valid & (neighbours >= NEIGHBOURS)
     high = stands_out(values, judged, expected, spread, noise, threshold, around)
     return high if across < 0 else high | (valid & ~judged)

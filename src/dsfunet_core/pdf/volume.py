@@ -120,7 +120,7 @@ def delta_pdf(
     ParameterError
         If an option is out of range, or the memory needed exceeds the limit.
     GeometryError
-        If Q = 0 is not inside the volume, or the volume is flat.
+        If Q = 0 is not inside the volume, the volume is flat, or nothing was measured.
 
     Notes
     -----
@@ -215,6 +215,7 @@ def _prepared(
         return np.sqrt(sum((plane[..., a] + along[:, a, None, None]) ** 2 for a in range(3)))
 
     pieces = [(first, min(first + layers, n0)) for first in range(0, n0, layers)]
+    measured = 0
     for number, (first, last) in enumerate(pieces):
         if callback is not None:
             callback(number, 2 * len(pieces), "reading")
@@ -223,8 +224,14 @@ def _prepared(
         assert intensity is not None
         assert valid is not None
         data[first:last] = np.where(valid, intensity, np.nan)
+        measured += int(valid.sum())
         if fill == "shell":
             mean.add(q_norm(first, last), data[first:last])
+    if not measured:
+        raise GeometryError(
+            f"volume {volume.name!r} has no measured voxel (all NaN or masked), so there is "
+            "nothing to transform. Was the right dataset taken?"
+        )
     gaps = inside = 0
     for first, last in pieces:
         q = q_norm(first, last)

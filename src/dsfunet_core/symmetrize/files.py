@@ -58,7 +58,8 @@ def write_symmetrized(
     ParameterError
         If the file exists, or a parameter is out of range.
     GeometryError
-        If the cell contradicts the Laue class, or the steps are oblique.
+        If the cell contradicts the Laue class, the steps are oblique, or nothing was
+        measured.
 
     Notes
     -----
@@ -96,6 +97,7 @@ def write_symmetrized(
             variance=None if volume.variance is None else average.variance,
             space_group_nr=_space_group(done.report.laue_class),
             laue_class=done.report.laue_class,
+            provenance=average.provenance,
             overwrite=overwrite,
         )
     return done.report

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dsfunet_core.errors import ParameterError
+from dsfunet_core.errors import GeometryError, ParameterError
 from dsfunet_core.plane import ReciprocalVolume
 from dsfunet_core.symmetrize.arrays import (
     BYTES,
@@ -100,7 +100,7 @@ def symmetrize_volume(
     ParameterError
         If no Laue class is known, a parameter is out of range, or there is no room.
     GeometryError
-        If the cell contradicts the Laue class.
+        If the cell contradicts the Laue class, or nothing was measured.
 
     See Also
     --------
@@ -143,6 +143,11 @@ def symmetrize_volume(
     average = _permuted if operations.permuting else _interpolated
     sums = average(volume, operations, voxels, outliers or 0.0, target, callback)
     report = SymmetryReport.from_sums(symbol, operations.exact, sums, size)
+    if not report.coverage_before:
+        raise GeometryError(
+            f"volume {volume.name!r} has no measured voxel (all NaN or masked), so there is "
+            "nothing to average. Was the right dataset taken?"
+        )
     steps = list(volume.provenance.get("processing", []))
     steps.append({"step": "symmetrize", "outliers": outliers, **report.as_dict()})
     done = replace(
