@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import numpy as np
 
@@ -141,6 +142,9 @@ class Follower:
         self.viewer = viewer
         self._busy = False
         self._written = ""
+        # A layer comes with an affine for the slice it starts at. While it is inserted napari
+        # goes through other slices, which would all be read for nothing.
+        self._placed: WeakSet[Layer] = WeakSet(viewer.layers)
         # napari's own listeners come first: it slices once with the affine of the view
         # before, warns about that, and slices again with the right one.
         warnings.filterwarnings(
@@ -170,6 +174,7 @@ class Follower:
 
     def _inserted(self, event: Any) -> None:
         layer = event.value
+        self._placed.add(layer)
         noted = entry(layer)
         if noted is None:
             return
@@ -198,8 +203,8 @@ class Follower:
         self.viewer.dims.set_point(range(offset, offset + 3), [float(x) for x in at])
 
     def _volumes(self) -> list[Layer]:
-        shown = self.viewer.layers
-        return [x for x in shown if isinstance(core_object(x), ReciprocalVolume)]
+        placed = [x for x in self.viewer.layers if x in self._placed]
+        return [x for x in placed if isinstance(core_object(x), ReciprocalVolume)]
 
     def _update(self, index: Any = None) -> None:
         if self._busy:
