@@ -155,9 +155,16 @@ class Follower:
         viewer.dims.events.current_step.connect(self._stepped, position="last")
         viewer.layers.events.inserted.connect(self._inserted, position="last")
         viewer.mouse_move_callbacks.append(self.mouse_moved)
+        # What stood under the cursor need not do so any more.
+        for changed in (
+            viewer.dims.events.ndisplay,
+            viewer.dims.events.current_step,
+            viewer.layers.selection.events.active,
+        ):
+            changed.connect(self.mouse_moved, position="last")
         self._update()
 
-    def mouse_moved(self, viewer: Any, event: Any = None) -> None:
+    def mouse_moved(self, viewer: Any = None, event: Any = None) -> None:
         """Show *hkl* and |Q| under the cursor in the canvas's lower left corner."""
         layer = self.viewer.layers.selection.active
         text = ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -249,3 +251,27 @@ def turn(widget: Any) -> bool:
             QApplication.sendEvent(target, event)
             ignored |= not event.isAccepted()
     return ignored
+
+
+#: Starts a computation that heeds nothing, and is at its end before that.
+LEAVING = """
+import time
+from qtpy.QtCore import QCoreApplication
+from napari_dsfunet.workers import CoreWorker
+app = QCoreApplication([])
+def compute(callback, cancel):
+    for step in range(10):
+        time.sleep(0.05)
+        callback(step, 10, "")
+worker = CoreWorker(compute)
+worker.start()
+print("leaving", flush=True)
+"""
+
+
+def test_leaving_python_in_the_middle_of_a_run() -> None:
+    """The thread ends before Qt does: else its last signal aborts the process."""
+    done = subprocess.run([sys.executable, "-c", LEAVING], capture_output=True, text=True)
+    assert "leaving" in done.stdout
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr

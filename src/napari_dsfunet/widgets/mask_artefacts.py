@@ -45,6 +45,10 @@ class MaskArtefacts(Dock):
 
     title = "Mask artefacts"
     page = "masks"
+    first = (
+        "There is no plane to mask. Cut one with Plugins > Diffuse Scattering > Plane, open a "
+        "file with one, or a sample."
+    )
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(
@@ -57,6 +61,7 @@ class MaskArtefacts(Dock):
         self.masked: ReciprocalPlane | None = None
         self._shown_for: Any = None
         self._previewing = False
+        self._ticks_off: list[str] = []
         self.planes = self.add_layer_choice(
             "Plane", lambda layer: isinstance(core_object(layer), ReciprocalPlane)
         )
@@ -74,6 +79,7 @@ class MaskArtefacts(Dock):
         self.preview_button.clicked.connect(self.preview)
         self.live = QCheckBox("Preview follows what is changed")
         self.live.setChecked(True)
+        self.keep(live=self.live)
         self.reasons = QListWidget()
         self.reasons.setToolTip("Take a tick away to take the pixels of a reason back.")
         self.reasons.setFixedHeight(150)
@@ -127,6 +133,18 @@ class MaskArtefacts(Dock):
         back = self.taken_back() if self._shown_for is layer else []
         lines = self.form.value().script(self.by_hand(layer, plane), back)
         return (*known, *lines) if known else ()
+
+    def state(self) -> dict[str, Any]:
+        """What is filled in, previewed, and taken back; see :meth:`Dock.state`."""
+        previewed = self._shown_for is not None
+        return {**super().state(), "previewed": previewed, "taken back": self.taken_back()}
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        """Fill in a state and show the preview again; see :meth:`Dock.restore_state`."""
+        super().restore_state(state)
+        if state.get("previewed") and self.planes.layer() is not None:
+            self._ticks_off = [str(reason) for reason in state.get("taken back", [])]
+            self.preview()
 
     def preview(self) -> None:
         """Show what would go out."""
@@ -209,7 +227,8 @@ class MaskArtefacts(Dock):
 
     def _preview_of(self, layer: Any) -> Callable[[Any], str]:
         def apply(masked: ReciprocalPlane) -> str:
-            back = self.taken_back() if self._shown_for is layer else []
+            back = self.taken_back() if self._shown_for is layer else self._ticks_off
+            self._ticks_off = []
             self.masked, self._shown_for = masked, layer
             self._show_reasons(masked, back)
             self._show_overlay()
@@ -318,13 +337,7 @@ class MaskArtefacts(Dock):
         return None
 
     def _plane(self) -> tuple[Any, ReciprocalPlane]:
-        layer = self.planes.layer()
-        if layer is None:
-            raise ParameterError(
-                "There is no plane to mask. Cut one with Plugins > Diffuse Scattering > Plane, "
-                "open a file with one, or a sample."
-            )
-        plane = core_object(layer)
+        layer, plane = self.source()
         assert isinstance(plane, ReciprocalPlane)
         return layer, plane
 

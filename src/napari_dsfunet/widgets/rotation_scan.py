@@ -54,6 +54,10 @@ class RotationScan(Dock):
 
     title = "Rotation scan"
     page = "structures"
+    first = (
+        "There is no form factor to compare with. Factorize a plane first with Plugins > "
+        "Diffuse Scattering > Factorize, or open a saved result."
+    )
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(
@@ -68,6 +72,8 @@ class RotationScan(Dock):
         self.angle = 0.0
         self.window_3d: MoleculeWindow | None = None
         self._scanned_layer: Any = None
+        #: Angle of the cursor after the next scan, and whether to show the molecule.
+        self._then: tuple[float, bool] | None = None
         self.results = self.add_layer_choice("Result", _shows_form_factor)
         self.browse_button = QPushButton("Browse…")
         self.browse_button.clicked.connect(self.ask_for_structure)
@@ -133,12 +139,18 @@ class RotationScan(Dock):
 
     def state(self) -> dict[str, Any]:
         """What is filled in, and where the cursor stands; see :meth:`Dock.state`."""
-        return {**super().state(), "angle": self.angle, "scanned": self.found is not None}
+        return {
+            **super().state(),
+            "angle": self.angle,
+            "scanned": self.found is not None,
+            "molecule": self.window_3d is not None and self.window_3d.isVisible(),
+        }
 
     def restore_state(self, state: dict[str, Any]) -> None:
         """Fill in a state and scan again; see :meth:`Dock.restore_state`."""
         super().restore_state(state)
         if state.get("scanned") and self.results.layer() is not None and not self.running:
+            self._then = (float(state["angle"]), bool(state.get("molecule")))
             self.run_or_cancel()
 
     # The structure.
@@ -240,18 +252,23 @@ class RotationScan(Dock):
         best = (
             found.minima[0].value if found.minima else float(found.values[found.mse.argmin()])
         )
+        shown = best if self._then is None else self._then[0]
+        with_molecule = self._then is not None and self._then[1]
+        self._then = None
         self.panel.setVisible(True)
-        self.angle = best
-        self.curve.show_content((found, best))
+        self.angle = shown
+        self.curve.show_content((found, shown))
         self.slider.blockSignals(True)
         self.slider.setRange(float(found.values[0]), float(found.values[-1]))
         self.slider.blockSignals(False)
         assert self.scanner is not None
-        self.maps.show_content((self.scanner.target, self.scanner.at(best)))
-        self.show_angle(best)
+        self.maps.show_content((self.scanner.target, self.scanner.at(shown)))
+        self.show_angle(shown)
         self.slider.blockSignals(True)
-        self.slider.setValue(best)
+        self.slider.setValue(shown)
         self.slider.blockSignals(False)
+        if with_molecule:
+            self.show_molecule()
         if not found.minima:
             return "No minimum inside the range; widen it."
         lines = [
@@ -351,13 +368,7 @@ class RotationScan(Dock):
                 scan_figure(found).savefig(temporary, format=suffix[1:], dpi=200)
 
     def _result(self) -> tuple[Any, Factorization]:
-        layer = self.results.layer()
-        if layer is None:
-            raise ParameterError(
-                "There is no form factor to compare with. Factorize a plane first with "
-                "Plugins > Diffuse Scattering > Factorize, or open a saved result."
-            )
-        result = core_object(layer)
+        layer, result = self.source()
         assert isinstance(result, Factorization)
         result.plane.geometry()
         return layer, result

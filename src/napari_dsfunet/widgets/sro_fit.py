@@ -25,7 +25,7 @@ from dsfunet_core.errors import DsfunetError, ParameterError
 from dsfunet_core.factorization.result import Factorization
 from dsfunet_core.refine.unit_cell_map import UnitCellMap
 from napari_dsfunet.forms_order import SroFitForm
-from napari_dsfunet.layers import core_object, entry, script_of
+from napari_dsfunet.layers import entry, script_of
 from napari_dsfunet.widgets.dock import Dock
 from napari_dsfunet.widgets.fit_canvas import AlphaPlot, CellMaps, CorrelationMap
 from napari_dsfunet.widgets.sro_table import SroTable
@@ -62,6 +62,10 @@ class SroFit(Dock):
 
     title = "SRO fit"
     page = "plugin"
+    first = (
+        "There is no factorization to fit. Make one with Plugins > Diffuse Scattering > "
+        "Factorize, or open a saved one."
+    )
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(
@@ -75,6 +79,7 @@ class SroFit(Dock):
         self.fit: SroRefinement | None = None
         self.reference: Reference | None = None
         self._reference_path = ""
+        self._row = 0
         self._fitted_layer: Any = None
         self.results = self.add_layer_choice("Result", _shows_order)
         self.table = SroTable()
@@ -195,12 +200,16 @@ class SroFit(Dock):
             **self.table.constraints(),
             "reference": self._reference_path or self.compare.currentText(),
             "fitted": self.fit is not None,
+            "row": self.table.currentRow(),
+            "tab": self.tabs.currentIndex(),
         }
 
     def restore_state(self, state: dict[str, Any]) -> None:
         """Fill in a state and fit again; see :meth:`Dock.restore_state`."""
         super().restore_state(state)
         self.table.set_constraints(state)
+        self.tabs.setCurrentIndex(int(state.get("tab", 0)))
+        self._row = int(state.get("row", 0))
         reference = state.get("reference", NOTHING)
         if reference == PUBLISHED:
             self.compare.setCurrentText(PUBLISHED)
@@ -247,16 +256,16 @@ class SroFit(Dock):
         noted = None if self._fitted_layer is None else entry(self._fitted_layer)
         if noted is not None:
             noted["fit"] = fit
-        values = self._known(fit)
-        self.table.show_fit(fit, values)
         self.panel.setVisible(True)
+        # The maps first: they are painted at once, what else changed with the next event.
         if same:
             self.maps.follow(fit)
         else:
             self.maps.show_content(fit)
+        self.table.show_fit(fit, self._known(fit))
         self._draw_later()
         if self.table.currentRow() < 0 and len(fit.orbits):
-            self.table.setCurrentCell(0, 1)
+            self.table.setCurrentCell(min(max(self._row, 0), len(fit.orbits) - 1), 1)
         self._row_chosen()
         # The foot of the core's table says how good the fit is.
         foot = fit.table().splitlines()[2 + len(fit.orbits) :]
@@ -371,13 +380,7 @@ class SroFit(Dock):
                     figure.savefig(temporary, format=suffix[1:], dpi=200)
 
     def _result(self) -> tuple[Any, Factorization | UnitCellMap]:
-        layer = self.results.layer()
-        if layer is None:
-            raise ParameterError(
-                "There is no factorization to fit. Make one with Plugins > Diffuse "
-                "Scattering > Factorize, or open a saved one."
-            )
-        result = core_object(layer)
+        layer, result = self.source()
         assert isinstance(result, Factorization | UnitCellMap)
         return layer, result
 
