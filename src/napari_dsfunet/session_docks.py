@@ -44,10 +44,25 @@ def restore_docks(viewer: Any, docks: list[dict[str, Any]], names: dict[str, str
     names : dict
         Name of a layer then → now; beside others of its name it got another one.
     """
-    for dock in sorted(docks, key=lambda dock: bool(dock.get("raised"))):
+    order = _working_order()
+
+    def place(dock: dict[str, Any]) -> tuple[bool, int]:
+        title = dock["title"]
+        known = order.index(title) if title in order else len(order)
+        return bool(dock.get("raised")), known
+
+    for dock in sorted(docks, key=place):
         widget = _open_dock(viewer, dock["title"], dock.get("width"))
         if widget is not None:
             widget.restore_state(_renamed(dock["state"], names))
+
+
+def _working_order() -> list[str]:
+    """Titles of all docks as the menu has them."""
+    from npe2 import PluginManager
+
+    widgets = PluginManager.instance().get_manifest("napari-dsfunet").contributions.widgets
+    return [widget.display_name for widget in widgets or []]
 
 
 def _renamed(state: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:

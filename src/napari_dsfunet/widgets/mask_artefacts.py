@@ -61,7 +61,9 @@ class MaskArtefacts(Dock):
         self.masked: ReciprocalPlane | None = None
         self._shown_for: Any = None
         self._previewing = False
+        # Of a session, until its preview is there again.
         self._ticks_off: list[str] = []
+        self._overlay_hidden = False
         self.planes = self.add_layer_choice(
             "Plane", lambda layer: isinstance(core_object(layer), ReciprocalPlane)
         )
@@ -84,8 +86,9 @@ class MaskArtefacts(Dock):
         self.reasons.setToolTip("Take a tick away to take the pixels of a reason back.")
         self.reasons.setFixedHeight(150)
         self.reasons.itemChanged.connect(self._ticked)
-        self.column.insertWidget(2, self.preview_button)
-        self.column.insertWidget(3, self.live)
+        below = self.column.indexOf(self.form) + 1
+        self.column.insertWidget(below, self.preview_button)
+        self.column.insertWidget(below + 1, self.live)
         self.add_below(self.reasons, shown=False)
         self.form.changed.connect(self._form_changed)
         self.form.changed.connect(self._show_what_counts)
@@ -136,14 +139,20 @@ class MaskArtefacts(Dock):
 
     def state(self) -> dict[str, Any]:
         """What is filled in, previewed, and taken back; see :meth:`Dock.state`."""
-        previewed = self._shown_for is not None
-        return {**super().state(), "previewed": previewed, "taken back": self.taken_back()}
+        overlay = _found(self.viewer, "overlay")
+        return {
+            **super().state(),
+            "previewed": self._shown_for is not None,
+            "taken back": self.taken_back(),
+            "hidden": overlay is not None and not overlay.visible,
+        }
 
     def restore_state(self, state: dict[str, Any]) -> None:
         """Fill in a state and show the preview again; see :meth:`Dock.restore_state`."""
         super().restore_state(state)
         if state.get("previewed") and self.planes.layer() is not None:
             self._ticks_off = [str(reason) for reason in state.get("taken back", [])]
+            self._overlay_hidden = bool(state.get("hidden"))
             self.preview()
 
     def preview(self) -> None:
@@ -232,6 +241,9 @@ class MaskArtefacts(Dock):
             self.masked, self._shown_for = masked, layer
             self._show_reasons(masked, back)
             self._show_overlay()
+            overlay = _found(self.viewer, "overlay")
+            if self._overlay_hidden and overlay is not None:
+                overlay.visible = self._overlay_hidden = False
             return self._words()
 
         return apply
@@ -241,7 +253,8 @@ class MaskArtefacts(Dock):
         self.reasons.clear()
         for number, (reason, layer) in enumerate(masked.masks.items()):
             pixels = int(layer.sum())
-            item = QListWidgetItem(f"{reason}: {pixels:,} pixels, {pixels / layer.size:.1%}")
+            share = pixels / max(int(masked.measured.sum()), 1)
+            item = QListWidgetItem(f"{reason}: {pixels:,} pixels, {share:.1%} of the measured")
             item.setData(Qt.ItemDataRole.UserRole, reason)
             swatch = QPixmap(14, 14)
             swatch.fill(QColor(COLOURS[number % len(COLOURS)]))

@@ -40,9 +40,8 @@ class ScanCurve(MovingCanvas):
         axes = figure.subplots()
         scan_axes(axes, found)
         axes.set_ylabel("MSE, images on [−1, 1]")
-        for text in axes.texts:
-            text.set_color("black")  # it stands on white in every theme
-            text.set_zorder(3)  # and above the cursor
+        for text in list(axes.texts):
+            text.remove()  # the dock says it, and the cursor would run through it
         # The curve's violet of printed figures is lost on a dark ground.
         axes.lines[0].set_color("#8f7ae5")
         self.moving = [axes.axvline(angle, color="#ff9f1c", linewidth=1.5)]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["UnitCell"]
 
 #: What of a map is drawn.
-SHOWN = ("value", "its standard uncertainty", "pixels in a bin")
+SHOWN = ("mean of a bin", "its standard uncertainty", "pixels in a bin")
 
 
 class UnitCell(Dock):
