@@ -23,7 +23,7 @@ from dsfunet_core.errors import CancelledError, DsfunetError, ParameterError
 from dsfunet_core.factorization.result import Factorization
 from napari_dsfunet.forms_scan import ScanForm
 from napari_dsfunet.layers import core_object, entry, script_of
-from napari_dsfunet.widgets.dock import Dock
+from napari_dsfunet.widgets.exporting import ExportingDock
 from napari_dsfunet.widgets.molecule_window import MoleculeWindow
 from napari_dsfunet.widgets.scan_canvas import ScanCurve, ScanMaps
 from napari_dsfunet.workers import Compute
@@ -34,16 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["RotationScan"]
 
-#: Suffix → what is written.
-EXPORTS = {
-    ".csv": "Curve",
-    ".png": "Figure of the curve",
-    ".pdf": "Figure of the curve",
-    ".xyz": "Atoms at the angle of the cursor",
-}
 
-
-class RotationScan(Dock):
+class RotationScan(ExportingDock):
     """Scan a torsion; a cursor on the curve shows what that angle calculates.
 
     Parameters
@@ -54,6 +46,13 @@ class RotationScan(Dock):
 
     title = "Rotation scan"
     page = "structures"
+    exports = {
+        ".csv": "Curve",
+        ".png": "Figure of the curve",
+        ".pdf": "Figure of the curve",
+        ".xyz": "Atoms at the angle of the cursor",
+    }
+    proposed = "scan.csv"
     first = (
         "There is no form factor to compare with. Factorize a plane first with Plugins > "
         "Diffuse Scattering > Factorize, or open a saved result."
@@ -97,8 +96,6 @@ class RotationScan(Dock):
         self.at_cursor.setWordWrap(True)
         self.molecule_button = QPushButton("Show molecule")
         self.molecule_button.clicked.connect(self.show_molecule)
-        self.export_button = QPushButton("Export…")
-        self.export_button.clicked.connect(self.ask_and_export)
         self.panel = self._panel()
         self.add_below(self.panel, shown=False)
         self.results.currentIndexChanged.connect(self._layer_changed)
@@ -324,41 +321,15 @@ class RotationScan(Dock):
         self._close_window()
         super().closeEvent(event)
 
-    def export(self, path: str) -> None:
-        """Write what the suffix asks for, replacing what the user agreed to replace.
-
-        Parameters
-        ----------
-        path : str
-            Its suffix is one of :data:`EXPORTS`.
-        """
-        if self.found is None or self.scanner is None:
-            self.show_error("There is no scan to export yet; press Scan first.")
-            return
-        try:
-            self._export(Path(path), self.found, self.scanner)
-        except (DsfunetError, OSError) as error:
-            self.show_error(f"Nothing was written: {error}")
-            return
-        self.message.setText(f"Written: {path}")
-
-    def ask_and_export(self) -> None:
-        """Ask for a file and write there."""
-        filters = ";;".join(f"{what} (*{suffix})" for suffix, what in EXPORTS.items())
-        path, _ = QFileDialog.getSaveFileName(self, "Export", "scan.csv", filters)
-        if path:
-            self.export(path)
-
-    def _export(self, path: Path, found: Scan, scanner: Scanner) -> None:
+    def write(self, path: Path, suffix: str) -> None:
+        """Write the scan; see :meth:`ExportingDock.write`."""
         from dsfunet_core.io.files import replacing
         from dsfunet_core.structures.figures import scan_figure
         from dsfunet_core.structures.files import write_xyz
 
-        suffix = path.suffix.lower()
-        if suffix not in EXPORTS:
-            raise ParameterError(
-                f"{path.name}: the suffix says what to write; use one of {', '.join(EXPORTS)}."
-            )
+        found, scanner = self.found, self.scanner
+        if found is None or scanner is None:
+            raise ParameterError("there is no scan to export yet; press Scan first.")
         if suffix == ".csv":
             found.to_csv(path, overwrite=True)
         elif suffix == ".xyz":

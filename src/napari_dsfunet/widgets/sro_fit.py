@@ -26,7 +26,7 @@ from dsfunet_core.factorization.result import Factorization
 from dsfunet_core.refine.unit_cell_map import UnitCellMap
 from napari_dsfunet.forms_order import SroFitForm
 from napari_dsfunet.layers import entry, script_of
-from napari_dsfunet.widgets.dock import Dock
+from napari_dsfunet.widgets.exporting import ExportingDock
 from napari_dsfunet.widgets.fit_canvas import AlphaPlot, CellMaps, CorrelationMap
 from napari_dsfunet.widgets.sro_table import SroTable
 from napari_dsfunet.workers import Compute
@@ -40,18 +40,9 @@ __all__ = ["SroFit"]
 
 #: What α can be compared with, before files.
 NOTHING, PUBLISHED, FILE = "nothing", "tris-amide, published", "a file…"
-#: Suffix → what is written.
-EXPORTS = {
-    ".csv": "Table",
-    ".json": "Everything, covariance included",
-    ".txt": "Correlations for a Yell model",
-    ".png": "Figure",
-    ".pdf": "Figure",
-    ".h5": "Result file: factorization and refinement",
-}
 
 
-class SroFit(Dock):
+class SroFit(ExportingDock):
     """Refine α to a factorization; every change of table or form is followed at once.
 
     Parameters
@@ -62,6 +53,15 @@ class SroFit(Dock):
 
     title = "SRO fit"
     page = "plugin"
+    exports = {
+        ".csv": "Table",
+        ".json": "Everything, covariance included",
+        ".txt": "Correlations for a Yell model",
+        ".png": "Figure",
+        ".pdf": "Figure",
+        ".h5": "Result file: factorization and refinement",
+    }
+    proposed = "alpha.csv"
     first = (
         "There is no factorization to fit. Make one with Plugins > Diffuse Scattering > "
         "Factorize, or open a saved one."
@@ -95,11 +95,6 @@ class SroFit(Dock):
         self.compare = QComboBox()
         self.compare.addItems([NOTHING, PUBLISHED, FILE])
         self.compare.activated.connect(lambda _: self._compare_chosen())
-        self.export_button = QPushButton("Export…")
-        self.export_button.setToolTip(
-            "Write " + ", ".join(f"{suffix}: {what}" for suffix, what in EXPORTS.items()) + "."
-        )
-        self.export_button.clicked.connect(self.ask_and_export)
         self.maps = CellMaps(self.viewer)
         self.plot = AlphaPlot(self.viewer)
         self.correlations = CorrelationMap(self.viewer)
@@ -145,31 +140,6 @@ class SroFit(Dock):
             self.show_error(str(error))
             return
         self.message.setText(self._show(fit))
-
-    def export(self, path: str) -> None:
-        """Write what the suffix asks for, replacing what the user agreed to replace.
-
-        Parameters
-        ----------
-        path : str
-            Its suffix is one of :data:`EXPORTS`.
-        """
-        if self.fit is None:
-            self.show_error("There is no fit to export yet; press Fit first.")
-            return
-        try:
-            self._export(Path(path), self.fit)
-        except (DsfunetError, OSError) as error:
-            self.show_error(f"Nothing was written: {error}")
-            return
-        self.message.setText(f"Written: {path}")
-
-    def ask_and_export(self) -> None:
-        """Ask for a file and write there."""
-        filters = ";;".join(f"{what} (*{suffix})" for suffix, what in EXPORTS.items())
-        path, _ = QFileDialog.getSaveFileName(self, "Export α", "alpha.csv", filters)
-        if path:
-            self.export(path)
 
     def load_reference(self, path: str) -> None:
         """Read known parameters to stand beside the refined ones.
@@ -348,16 +318,15 @@ class SroFit(Dock):
         if self.results.layer() is not None and not self.running:
             self.run_or_cancel()
 
-    def _export(self, path: Path, fit: SroRefinement) -> None:
+    def write(self, path: Path, suffix: str) -> None:
+        """Write the fit; see :meth:`ExportingDock.write`."""
         from dsfunet_core import save_result
         from dsfunet_core.io.files import replacing
         from dsfunet_core.refine.figures import fit_figure
 
-        suffix = path.suffix.lower()
-        if suffix not in EXPORTS:
-            raise ParameterError(
-                f"{path.name}: the suffix says what to write; use one of {', '.join(EXPORTS)}."
-            )
+        fit = self.fit
+        if fit is None:
+            raise ParameterError("there is no fit to export yet; press Fit first.")
         if suffix == ".csv":
             fit.to_csv(path, overwrite=True)
         elif suffix == ".json":
