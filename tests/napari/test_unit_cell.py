@@ -95,6 +95,16 @@ def test_script_folds_the_same(dock: UnitCell, result: Factorization) -> None:
     np.testing.assert_array_equal(names["cell"].values, dock.map.values)
 
 
+def test_a_change_during_a_run_is_followed_after_it(dock: UnitCell, qtbot: Any) -> None:
+    qtbot.wait(400)  # the fixture's own change of the form
+    qtbot.waitUntil(lambda: not dock.running, timeout=20_000)
+    dock.run_or_cancel()
+    dock.form.editors["bins"].setValue(33)
+    dock._form_changed.flush()
+    assert dock.running
+    qtbot.waitUntil(lambda: dock.map.values.shape == (33, 33), timeout=20_000)
+
+
 def test_order_goes_before_planes(
     dock: UnitCell, viewer: Any, result: Factorization, qtbot: Any
 ) -> None:

@@ -90,6 +90,9 @@ class Dock(QWidget):
         self.run_text = run_text
         self.worker: CoreWorker | None = None
         self._apply: Callable[[Any], str] | None = None
+        #: Called once what runs is done, unless it is cancelled: to follow a change that
+        #: came after it began.
+        self.later: Callable[[], Any] | None = None
         self._choices: dict[str, LayerChoice] = {}
         self._kept: dict[str, QWidget] = {}
         follow(viewer)
@@ -345,6 +348,9 @@ class Dock(QWidget):
         self.run_button.setText(self.run_text)
         self.run_button.setEnabled(True)
         self.progress.setVisible(False)
+        later, self.later = self.later, None
+        if later is not None and not (worker is not None and worker.abort_requested):
+            later()
 
     # Texts.
 

@@ -330,7 +330,9 @@ class MaskArtefacts(Dock):
         # Who deletes the overlay has seen enough.
         shown = _found(self.viewer, "overlay") is not None
         shown &= self._shown_for is not None and self._shown_for is self.planes.layer()
-        if shown and self.live.isChecked() and not self.running:
+        if self.running:
+            self.later = self._form_changed
+        elif shown and self.live.isChecked():
             self.preview()
 
     def _layer_changed(self, *_: Any) -> None:

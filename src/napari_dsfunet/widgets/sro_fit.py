@@ -299,7 +299,9 @@ class SroFit(ExportingDock):
     @qdebounced(timeout=150)
     def _form_changed(self, *_: Any) -> None:
         """Once there is a fit, it follows the form."""
-        if self.problem is not None and self.results.layer() is not None and not self.running:
+        if self.running:
+            self.later = self._form_changed
+        elif self.problem is not None and self.results.layer() is not None:
             self.run_or_cancel()
 
     def _layer_changed(self, *_: Any) -> None:
@@ -315,7 +317,9 @@ class SroFit(ExportingDock):
 
     @qdebounced(timeout=50)
     def _follow_layer(self) -> None:
-        if self.results.layer() is not None and not self.running:
+        if self.running:
+            self.later = self._follow_layer
+        elif self.results.layer() is not None:
             self.run_or_cancel()
 
     def write(self, path: Path, suffix: str) -> None:

@@ -128,7 +128,9 @@ class UnitCell(Dock):
 
     @qdebounced(timeout=150)
     def _form_changed(self, *_: Any) -> None:
-        if self.map is not None and self.sources.layer() is not None and not self.running:
+        if self.running:
+            self.later = self._form_changed
+        elif self.map is not None and self.sources.layer() is not None:
             self.run_or_cancel()
 
     def _layer_changed(self, *_: Any) -> None:
