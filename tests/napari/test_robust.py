@@ -105,7 +105,7 @@ def prepared(kind: type[Dock], viewer: Any, folder: Path, plane: ReciprocalPlane
     if kind is Factorize:
         dock.form.set_value(FactorizeForm(support=4.0, order=2))
     if kind is OpenFile:
-        write_npz(folder / "plane.npz", plane)
+        write_npz(folder / "plane.npz", plane, overwrite=True)
         dock.form.editors["path"].setText(str(folder / "plane.npz"))
     return dock
 

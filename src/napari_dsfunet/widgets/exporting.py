@@ -35,6 +35,10 @@ class ExportingDock(Dock):
         )
         self.export_button.clicked.connect(self.ask_and_export)
 
+    def nothing_yet(self) -> str:
+        """What to do before there is something to write; empty where there is."""
+        raise NotImplementedError
+
     def write(self, path: Path, suffix: str) -> None:
         """Write a file, replacing what the user agreed to replace.
 
@@ -44,11 +48,6 @@ class ExportingDock(Dock):
             The file.
         suffix : str
             One of :attr:`exports`.
-
-        Raises
-        ------
-        ParameterError
-            If there is nothing to write yet.
         """
         raise NotImplementedError
 
@@ -62,6 +61,8 @@ class ExportingDock(Dock):
         """
         suffix = Path(path).suffix.lower()
         try:
+            if self.nothing_yet():
+                raise ParameterError(self.nothing_yet())
             if suffix not in self.exports:
                 raise ParameterError(
                     f"{Path(path).name}: the suffix says what to write; use one of "

@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QLabeledDoubleSlider
 
-from dsfunet_core.errors import CancelledError, DsfunetError, ParameterError
+from dsfunet_core.errors import CancelledError, DsfunetError
 from dsfunet_core.factorization.result import Factorization
 from napari_dsfunet.forms_scan import ScanForm
 from napari_dsfunet.layers import core_object, entry, script_of
@@ -321,6 +321,10 @@ class RotationScan(ExportingDock):
         self._close_window()
         super().closeEvent(event)
 
+    def nothing_yet(self) -> str:
+        """See :meth:`ExportingDock.nothing_yet`."""
+        return "there is no scan to export yet; press Scan first." if self.found is None else ""
+
     def write(self, path: Path, suffix: str) -> None:
         """Write the scan; see :meth:`ExportingDock.write`."""
         from dsfunet_core.io.files import replacing
@@ -328,8 +332,8 @@ class RotationScan(ExportingDock):
         from dsfunet_core.structures.files import write_xyz
 
         found, scanner = self.found, self.scanner
-        if found is None or scanner is None:
-            raise ParameterError("there is no scan to export yet; press Scan first.")
+        assert found is not None
+        assert scanner is not None
         if suffix == ".csv":
             found.to_csv(path, overwrite=True)
         elif suffix == ".xyz":

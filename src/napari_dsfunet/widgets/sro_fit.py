@@ -322,6 +322,10 @@ class SroFit(ExportingDock):
         elif self.results.layer() is not None:
             self.run_or_cancel()
 
+    def nothing_yet(self) -> str:
+        """See :meth:`ExportingDock.nothing_yet`."""
+        return "there is no fit to export yet; press Fit first." if self.fit is None else ""
+
     def write(self, path: Path, suffix: str) -> None:
         """Write the fit; see :meth:`ExportingDock.write`."""
         from dsfunet_core import save_result
@@ -329,8 +333,7 @@ class SroFit(ExportingDock):
         from dsfunet_core.refine.figures import fit_figure
 
         fit = self.fit
-        if fit is None:
-            raise ParameterError("there is no fit to export yet; press Fit first.")
+        assert fit is not None
         if suffix == ".csv":
             fit.to_csv(path, overwrite=True)
         elif suffix == ".json":
