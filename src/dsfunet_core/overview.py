@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Sampled", "describe", "display_range", "sample_layers"]
+__all__ = ["Sampled", "describe", "display_range", "sample_blocks"]
 
-#: Voxels of a volume that are looked at, more or less, and layers at the least.
-VOXELS, LAYERS = 4_000_000, 3
+#: Volumes up to this many voxels are read as a whole; of larger ones so many blocks of at
+#: least so many voxels.
+VOXELS, BLOCKS, BLOCK = 1_000_000, 24, 50_000
 #: Percentiles of the measured values between which a picture gets its shades: Bragg
 #: peaks are brighter than all diffuse scattering, and rare.
 LOW, HIGH = 1.0, 99.0
@@ -28,7 +29,7 @@ LOW, HIGH = 1.0, 99.0
 
 @dataclass(frozen=True)
 class Sampled:
-    """What some layers of a volume say about all of it.
+    """What parts of a volume say about all of it.
 
     Parameters
     ----------
@@ -36,42 +37,37 @@ class Sampled:
         Fraction of voxels that were measured and are not masked.
     low, high : float
         1st and 99th percentile of the intensities.
-    layers, of : int
-        Layers that were read, and how many there are.
+    voxels, of : int
+        Voxels that were read, and how many there are.
     """
 
     coverage: float
     low: float
     high: float
-    layers: int
+    voxels: int
     of: int
 
 
-def sample_layers(volume: ReciprocalVolume) -> Sampled:
-    """Estimate coverage and range of a volume from some layers, of a small one from all.
+def sample_blocks(volume: ReciprocalVolume) -> Sampled:
+    """Estimate coverage and range of a volume from some blocks, of a small one from all.
 
     Parameters
     ----------
     volume : ReciprocalVolume
-        Only these layers of it are read: evenly spread along the array axis that is
-        quickest to cut.
+        Only these blocks of it are read: whole chunks of the file, spread evenly. Of a file
+        in thin chunks one layer costs as much as hundreds of them.
     """
-    axis = _quick_axis(volume)
-    n = volume.shape[axis]
-    layers = min(n, max(LAYERS, VOXELS * n // math.prod(volume.shape)))
-    wanted = np.unique(((np.arange(layers) + 0.5) * n / layers).astype(int))
     values, measured, total = [], 0, 0
-    for index in wanted:
-        slices = [slice(None)] * 3
-        slices[axis] = slice(int(index), int(index) + 1)
-        block = volume.block((slices[0], slices[1], slices[2]))
+    for slices in _blocks(volume):
+        block = volume.block(slices)
         intensity, valid = block["intensity"], block["valid"]
         assert intensity is not None
         assert valid is not None
-        values.append(intensity[valid])
+        # In single precision: shades need no more, and chunks may be large.
+        values.append(intensity[valid].astype(np.float32))
         measured, total = measured + int(valid.sum()), total + valid.size
     low, high = display_range(np.concatenate(values))
-    return Sampled(measured / total, low, high, len(wanted), n)
+    return Sampled(measured / total, low, high, total, math.prod(volume.shape))
 
 
 def display_range(values: NDArray, low: float = LOW, high: float = HIGH) -> tuple[float, float]:
@@ -128,9 +124,9 @@ def describe(path: str | os.PathLike[str], dataset: str | None = None) -> dict[s
     about: dict[str, Any] = {"file": str(found)}
     if isinstance(data, ReciprocalVolume):
         about |= {"kind": "volume", **_shared(data), **_extent(data)}
-        sampled = sample_layers(data)
+        sampled = sample_blocks(data)
         about["coverage"] = sampled.coverage
-        about["coverage_from"] = {"layers": sampled.layers, "of": sampled.of}
+        about["coverage_from"] = {"voxels": sampled.voxels, "of": sampled.of}
         about["intensity_percentiles"] = {"1": sampled.low, "99": sampled.high}
     else:
         about |= {"kind": "plane", **_shared(data), **_plane(data)}
@@ -204,10 +200,34 @@ def _plane(plane: ReciprocalPlane) -> dict[str, Any]:
     return about
 
 
-def _quick_axis(volume: ReciprocalVolume) -> int:
-    """Array axis along which a layer costs the least reading."""
+def _blocks(volume: ReciprocalVolume) -> list[tuple[slice, slice, slice]]:
+    """Blocks that stand for a volume."""
+    shape = np.array(volume.shape)
+    if shape.prod() <= VOXELS:
+        return [(slice(None), slice(None), slice(None))]
+    edges = _block_shape(volume)
+    places = -(-shape // edges)
+    # Kronecker's sequence fills a box evenly, whatever the number of points; its steps are
+    # powers of the root of x⁴ = x + 1.
+    steps = 1.2207440846057596 ** -np.arange(1, 4)
+    points = (0.5 + np.arange(BLOCKS)[:, None] * steps) % 1.0
+    chosen = np.unique((points * places).astype(int), axis=0)
+    return [
+        (slice(a, a + edges[0]), slice(b, b + edges[1]), slice(c, c + edges[2]))
+        for a, b, c in (chosen * edges).tolist()
+    ]
+
+
+def _block_shape(volume: ReciprocalVolume) -> NDArray[np.intp]:
+    """Edges of blocks that are quick to read: whole chunks, and not too small."""
+    shape = np.array(volume.shape)
     array = volume.intensity
     chunks = getattr(array, "chunks", None) or getattr(volume.counts, "chunks", None)
     if not chunks or not all(isinstance(n, int) for n in chunks):
-        return 0
-    return int(np.argmin([c / n for c, n in zip(chunks, volume.shape, strict=True)]))
+        chunks = (1, 1, volume.shape[2])  # a row lies in one piece
+    edges = np.minimum(chunks, shape)
+    while edges.prod() < min(BLOCK, shape.prod()):
+        # The edge that is shortest, beside the volume's; whole chunks still.
+        grown = int(np.argmin(edges / shape))
+        edges[grown] = min(2 * edges[grown], shape[grown])
+    return edges

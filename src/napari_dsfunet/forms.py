@@ -66,7 +66,7 @@ class OpenForm(Form):
         "",
         "Unit cell",
         "a b c α β γ in Å and degrees. Empty: as the file says.",
-        placeholder="as the file says; or 5.1 6.2 7.3 90 95 90",
+        placeholder="as the file says; or 5.1 6.2 7.3 90 95 90 (Å, °)",
     )
     section: str = _entry(
         "",
@@ -86,7 +86,7 @@ class OpenForm(Form):
         "Limits",
         "Index of the first and the last pixel's centre along each axis, in the order of "
         "Axes. They may fall: most images have their largest index in row 0.",
-        placeholder="-8 8 -10 10",
+        placeholder="-8 8 -10 10 (r.l.u.)",
     )
 
     def as_core_arguments(self) -> dict[str, Any]:
@@ -106,7 +106,7 @@ class OpenForm(Form):
         from napari_dsfunet.reader import read_file
 
         if not self.path.strip():
-            raise ParameterError("no file is named; choose one with Browse….")
+            raise ParameterError("No file is named: choose one with Browse…")
         return read_file(self.path.strip(), **self.as_core_arguments())
 
 
@@ -202,7 +202,7 @@ class FactorizeForm(Form):
         "auto",
         "Compute on",
         "A graphics card where torch sees one, else the processor.",
-        choices={"auto": "the quickest there is"},
+        choices={"auto": "quickest"},
         open=True,
     )
     support: float = _entry(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from dsfunet_core.refine.result import SroRefinement
     from dsfunet_core.refine.unit_cell_map import UnitCellMap
+    from napari_dsfunet.lazy import LazyVolume
 
 __all__ = [
     "KEY",
@@ -131,23 +132,18 @@ def array_axes(volume: ReciprocalVolume) -> tuple[int, int, int]:
     return slider, vertical, horizontal
 
 
-def first_layer(volume: ReciprocalVolume, axis: int) -> int:
+def first_layer(shown: LazyVolume) -> int:
     """Index of the layer with data nearest the middle.
 
     Parameters
     ----------
-    volume : ReciprocalVolume
-        A few layers of it are read.
-    axis : int
-        Array axis that the layers stand on.
+    shown : LazyVolume
+        A few layers along its first axis are read; the last one read is that one.
     """
-    n = volume.shape[axis]
+    n = shown.shape[0]
     nearest = sorted(range(n), key=lambda i: abs(i - (n - 1) / 2))
     for index in nearest[:TRIES]:
-        slices = [slice(None)] * 3
-        slices[axis] = slice(index, index + 1)
-        valid = volume.block((slices[0], slices[1], slices[2]))["valid"]
-        if valid is not None and valid.any():
+        if np.isfinite(shown[index]).any():
             return index
     return nearest[0]
 
@@ -167,13 +163,14 @@ def volume_layer(volume: ReciprocalVolume, script: tuple[str, ...] = ()) -> Laye
     tuple
         Data, options, "image".
     """
-    from dsfunet_core.overview import sample_layers
+    from dsfunet_core.overview import sample_blocks
     from napari_dsfunet.lazy import LazyVolume
     from napari_dsfunet.view import layer_affine
 
     axes = array_axes(volume)
-    shades = sample_layers(volume)
-    start = first_layer(volume, axes[0])
+    shades = sample_blocks(volume)
+    shown = LazyVolume(volume, axes)
+    start = first_layer(shown)
     options = {
         "name": volume.name,
         "affine": layer_affine(volume, axes, (1, 2), start),
@@ -183,7 +180,7 @@ def volume_layer(volume: ReciprocalVolume, script: tuple[str, ...] = ()) -> Laye
         "units": (UNIT,) * 3,
         "metadata": _note(volume, "volume", script, axes=axes, start=start),
     }
-    return LazyVolume(volume, axes), options, "image"
+    return shown, options, "image"
 
 
 def plane_layer(plane: ReciprocalPlane, script: tuple[str, ...] = ()) -> LayerData:

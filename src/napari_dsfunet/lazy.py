@@ -18,7 +18,8 @@ class LazyVolume:
     """Intensities of a volume, NaN where a voxel may not be used, in single precision.
 
     A chunked array of a large file would be a graph of 100,000 chunks before anything is
-    seen. This reads the voxels that are indexed from the file, without a graph.
+    seen. This reads the voxels that are indexed from the file, without a graph. The layer
+    that was read last is kept: napari asks for it anew with every change of the view.
 
     Parameters
     ----------
@@ -33,6 +34,7 @@ class LazyVolume:
         self.shape = tuple(volume.shape[axis] for axis in axes)
         self.dtype = np.dtype(np.float32)
         self.ndim = 3
+        self._kept: tuple[tuple[int, ...], NDArray[np.float32]] | None = None
 
     @property
     def size(self) -> int:
@@ -80,6 +82,17 @@ class LazyVolume:
         return values[tuple(within)]
 
     def _read(self, box: tuple[slice, slice, slice]) -> NDArray[np.float32]:
+        place = tuple(int(x) for part in box for x in (part.start, part.stop))
+        if self._kept is not None and self._kept[0] == place:
+            return self._kept[1]
+        values = self._read_from_file(box)
+        # Whoever writes into a view of it would change what others see.
+        values.flags.writeable = False
+        if 1 in values.shape:
+            self._kept = place, values
+        return values
+
+    def _read_from_file(self, box: tuple[slice, slice, slice]) -> NDArray[np.float32]:
         volume = self._volume
         values = np.array(volume.intensity[box], dtype=np.float32)
         if volume.counts is not None:

@@ -94,6 +94,7 @@ def read_file(path: str | list[str], **options: Any) -> list[LayerData]:
     FileFormatError
         If the file is damaged; the text says what to change.
     """
+    from dsfunet_core.errors import FileFormatError
     from dsfunet_core.io import read, results
     from dsfunet_core.volume_factorization import holds_volume_factorization
     from napari_dsfunet.layers import factorization_layers, object_layers, plane_layer
@@ -126,12 +127,16 @@ def read_file(path: str | list[str], **options: Any) -> list[LayerData]:
         from napari_dsfunet.volume_layers import opened_volume_result
 
         return opened_volume_result(found)
-    if not options.get("dataset"):
-        chosen = _picked(found, options)
-        if chosen is not None:
-            options["dataset"] = chosen
+    try:
+        data = read(found, **options)
+    except FileFormatError:
+        chosen = None if options.get("dataset") else _picked(found)
+        if chosen is None:
+            raise
+        options["dataset"] = chosen
+        data = read(found, **options)
     given = "".join(f", {name}={value!r}" for name, value in options.items())
-    return object_layers(read(found, **options), f"{source}{given}", (str(found), options))
+    return object_layers(data, f"{source}{given}", (str(found), options))
 
 
 def follow_current() -> None:
@@ -175,22 +180,15 @@ def _ours(path: Path) -> bool:
     return results.recognises(path) or (tiff.recognises(path, None) and tiff.is_placed(path))
 
 
-def _picked(path: Path, options: dict[str, Any]) -> str | None:
-    """Dataset that the user chose, where the file leaves a choice."""
+def _picked(path: Path) -> str | None:
+    """Array that the user chose from a file that holds several."""
     import h5py
 
-    from dsfunet_core.errors import FileFormatError
-    from dsfunet_core.io import arrays, read
+    from dsfunet_core.io import arrays
 
-    if not h5py.is_hdf5(path):
+    found = arrays(path) if h5py.is_hdf5(path) else {}
+    if len(found) < 2:
         return None
-    try:
-        read(path, **options)
-    except FileFormatError:
-        found = arrays(path)
-        if len(found) < 2:
-            raise
-        from napari_dsfunet.widgets.dataset_picker import pick
+    from napari_dsfunet.widgets.dataset_picker import pick
 
-        return pick(path, found)
-    return None
+    return pick(path, found)

@@ -26,6 +26,7 @@ from napari_dsfunet.layers import (
     plane_layer,
     volume_layer,
 )
+from napari_dsfunet.session_docks import docks_state, restore_docks
 from napari_dsfunet.volume_layers import VOLUME_ROLES, volume_map_layer
 
 if TYPE_CHECKING:
@@ -103,9 +104,7 @@ def save_session(viewer: Any, path: str | Path, *, overwrite: bool = False) -> l
             "objects": store.objects,
             "layers": layers,
             "active": None if active is None else active.name,
-            "docks": [
-                {"title": dock.title, "state": dock.state()} for dock in _open_docks(viewer)
-            ],
+            "docks": docks_state(viewer),
             "view": _view(viewer),
         }
         archive.writestr("session.json", json.dumps(content, indent=1))
@@ -150,10 +149,8 @@ def open_session(viewer: Any, path: str | Path) -> None:
     _restore_view(viewer, content["view"])
     if content.get("active") in viewer.layers:
         viewer.layers.selection.active = viewer.layers[content["active"]]
-    for dock in content["docks"]:
-        widget = _open_dock(viewer, dock["title"])
-        if widget is not None:
-            widget.restore_state(dock["state"])
+    names = {name: layer.name for name, layer in made.items()}
+    restore_docks(viewer, content["docks"], names)
 
 
 class _Store:
@@ -378,26 +375,3 @@ def _restore_view(viewer: Any, view: dict[str, Any]) -> None:
         setattr(viewer.canvas.grid, name, tuple(value) if name == "shape" else value)
     for name, value in view["camera"].items():
         setattr(viewer.scene.camera, name, value if name == "zoom" else tuple(value))
-
-
-def _open_docks(viewer: Any) -> list[Any]:
-    """Docks of ours in the viewer's window, in no particular order."""
-    window = getattr(viewer, "window", None)
-    if window is None:
-        return []
-    from napari_dsfunet.widgets.dock import Dock
-
-    return [d for d in window._qt_window.findChildren(Dock) if d.viewer is viewer]
-
-
-def _open_dock(viewer: Any, title: str) -> Any:
-    """Dock of a title, opened if it is not; None without a window."""
-    for dock in _open_docks(viewer):
-        if dock.title == title:
-            return dock
-    if getattr(viewer, "window", None) is None:
-        return None
-    try:
-        return viewer.window.add_plugin_dock_widget("napari-dsfunet", title, tabify=True)[1]
-    except (KeyError, ValueError):  # a dock of another version
-        return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import numpy as np
 
@@ -142,6 +143,9 @@ class Follower:
         self.viewer = viewer
         self._busy = False
         self._written = ""
+        # A layer comes with an affine for the slice it starts at. While it is inserted napari
+        # goes through other slices, which would all be read for nothing.
+        self._placed: WeakSet[Layer] = WeakSet(viewer.layers)
         # napari's own listeners come first: it slices once with the affine of the view
         # before, warns about that, and slices again with the right one.
         warnings.filterwarnings(
@@ -152,9 +156,16 @@ class Follower:
         viewer.dims.events.current_step.connect(self._stepped, position="last")
         viewer.layers.events.inserted.connect(self._inserted, position="last")
         viewer.mouse_move_callbacks.append(self.mouse_moved)
+        # What stood under the cursor need not do so any more.
+        for changed in (
+            viewer.dims.events.ndisplay,
+            viewer.dims.events.current_step,
+            viewer.layers.selection.events.active,
+        ):
+            changed.connect(self.mouse_moved, position="last")
         self._update()
 
-    def mouse_moved(self, viewer: Any, event: Any = None) -> None:
+    def mouse_moved(self, viewer: Any = None, event: Any = None) -> None:
         """Show *hkl* and |Q| under the cursor in the canvas's lower left corner."""
         layer = self.viewer.layers.selection.active
         text = ""
@@ -171,6 +182,7 @@ class Follower:
 
     def _inserted(self, event: Any) -> None:
         layer = event.value
+        self._placed.add(layer)
         noted = entry(layer)
         if noted is None:
             return
@@ -199,8 +211,8 @@ class Follower:
         self.viewer.dims.set_point(range(offset, offset + 3), [float(x) for x in at])
 
     def _volumes(self) -> list[Layer]:
-        shown = self.viewer.layers
-        return [x for x in shown if volume_of(x) is not None]
+        placed = [x for x in self.viewer.layers if x in self._placed]
+        return [x for x in placed if volume_of(x) is not None]
 
     def _update(self, index: Any = None) -> None:
         if self._busy:

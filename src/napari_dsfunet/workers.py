@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,10 @@ from napari.qt.threading import WorkerBase, WorkerBaseSignals
 from qtpy.QtCore import Signal
 
 __all__ = ["Compute", "CoreWorker"]
+
+# At exit Qt's objects are deleted; a thread that outlived them would take the process down
+# with its last signal. napari waits, too, but only where its own event loop ran.
+atexit.register(WorkerBase.await_workers)
 
 #: Computation that takes the core's callback and cancel token.
 Compute = Callable[[Callable[[int, int, str], None], threading.Event], Any]

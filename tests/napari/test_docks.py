@@ -78,7 +78,7 @@ def slow(started: threading.Event) -> Callable[..., Any]:
 
 @pytest.mark.parametrize("kind", [SlicePlane, Factorize, SroFit])
 def test_opens_without_layers_and_says_what_is_missing(
-    viewer: Any, qtbot: Any, kind: type[Dock]
+    viewer: Any, qtbot: Any, kind: type[Dock], triclinic: ReciprocalVolume
 ) -> None:
     dock = kind(viewer)
     viewer.window.add_dock_widget(dock)
@@ -88,6 +88,14 @@ def test_opens_without_layers_and_says_what_is_missing(
     assert not dock.running
     dock.copy_button.click()
     assert "There is no" in dock.message.text()
+    # That stands there before anybody presses anything, and not once there is a layer.
+    assert dock.hint.text() in dock.message.text()
+    assert not dock.hint.isHidden()
+    if kind is SlicePlane:
+        layer = add_volume(viewer, triclinic)
+        assert dock.hint.isHidden()
+        viewer.layers.remove(layer)
+        assert not dock.hint.isHidden()
 
 
 def test_slice(viewer: Any, qtbot: Any, triclinic: ReciprocalVolume) -> None:

@@ -94,6 +94,13 @@ def test_hkl_under_the_cursor(triclinic: ReciprocalVolume, order: tuple[int, int
     overlay = viewer.canvas.overlays.text
     assert overlay.visible
     assert overlay.text.startswith("hkl = (")
+    # Nor does it stay where nothing is under the cursor any more.
+    viewer.dims.ndisplay = 3
+    assert not overlay.visible
+    viewer.dims.ndisplay = 2
+    viewer.cursor.position = position
+    follow(viewer).mouse_moved(viewer)
+    assert overlay.visible
     viewer.cursor.position = (100, 100, 100)
     follow(viewer).mouse_moved(viewer)
     assert not overlay.visible

@@ -75,6 +75,19 @@ def test_one_slice_reads_one_slice() -> None:
     assert source.read == SHAPE[0] * SHAPE[1]
 
 
+def test_the_layer_that_was_read_last_is_kept_and_not_changed() -> None:
+    lazy, expected, source = make()
+    first = lazy[1]
+    np.testing.assert_array_equal(lazy[1], expected[1])
+    np.testing.assert_array_equal(lazy[1:2, :, ::-1], expected[1:2, :, ::-1])
+    assert source.read == SHAPE[0] * SHAPE[1]
+    np.testing.assert_array_equal(lazy[1, 1:3], expected[1, 1:3])
+    with pytest.raises(ValueError, match="read-only"):
+        first[0, 0] = 7
+    np.testing.assert_array_equal(lazy[2], expected[2])
+    np.testing.assert_array_equal(lazy[1], expected[1])
+
+
 @pytest.mark.parametrize("index", [7, (0, -9), ([1, 2],), (0, 0, 0, 0), "h"])
 def test_what_is_no_index(index: Any) -> None:
     with pytest.raises(IndexError):

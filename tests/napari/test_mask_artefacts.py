@@ -245,6 +245,9 @@ def test_painted_masks_survive_a_session(
     again.window.add_dock_widget(other)
     open_session(again, tmp_path / "work.dsfunet")
     assert [x.name for x in again.layers] == ["hk0", "hk0: painted"]
+    # The preview comes back, too.
+    qtbot.waitUntil(lambda: other.masked is not None and not other.running, timeout=20_000)
+    assert "painted" in other.masked.masks
     press(other, other.run_button, qtbot)
     masked = next(core_object(x) for x in again.layers if x.name == "hk0 masked")
     assert masked.masks["painted"][25, 40]

@@ -177,3 +177,39 @@ def test_saved_factorization_comes_back_as_layers(
 def test_script_of_a_file_names_it(meerkat: Path, registered: Any) -> None:
     (layer,) = ViewerModel().open(str(meerkat), plugin="napari-dsfunet")
     assert script_of(layer) == (f"volume = dsfunet_core.read({str(meerkat)!r})",)
+
+
+def test_files_and_folders_dropped_onto_the_window_open(
+    make_napari_viewer: Any,
+    registered: Any,
+    meerkat: Path,
+    small_plane: ReciprocalPlane,
+    tmp_path: Path,
+) -> None:
+    """By real drop events: several files at once, and a folder of planes."""
+    from napari.settings import get_settings
+    from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+    from qtpy.QtGui import QDragEnterEvent, QDropEvent
+    from qtpy.QtWidgets import QApplication
+
+    # What napari keeps when it has asked once: its own reader claims these suffixes, too.
+    get_settings().plugins.extension2reader = {"*": "napari-dsfunet"}
+    viewer = make_napari_viewer()
+    folder = tmp_path / "planes"
+    folder.mkdir()
+    for number in range(3):
+        plane = small_plane.replace(name=f"plane {number}")
+        write_npz(folder / f"{number}.npz", plane)
+    write_npz(tmp_path / "single.npz", small_plane)
+    dropped = [meerkat, tmp_path / "single.npz", folder]
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(path)) for path in dropped])
+    window = viewer.window._qt_viewer
+    rest = (mime, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier)
+    entering = QDragEnterEvent(QPoint(50, 50), Qt.DropAction.CopyAction, *rest)
+    QApplication.sendEvent(window, entering)
+    assert entering.isAccepted()
+    QApplication.sendEvent(window, QDropEvent(QPointF(50, 50), entering.dropAction(), *rest))
+    shown = [core_object(layer) for layer in viewer.layers]
+    assert isinstance(shown[0], ReciprocalVolume)
+    assert [x.name for x in shown[1:]] == ["hk1", "plane 0", "plane 1", "plane 2"]

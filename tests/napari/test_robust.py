@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 from qtpy.QtCore import QPoint, QPointF, Qt, QThreadPool
 from qtpy.QtGui import QWheelEvent
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QDoubleSpinBox, QVBoxLayout, QWidget
 
 from dsfunet_core import Factorization, ReciprocalPlane, ReciprocalVolume, factorize
 from dsfunet_core.errors import CancelledError
@@ -19,12 +21,14 @@ from napari_dsfunet.forms import FactorizeForm
 from napari_dsfunet.layers import factorization_layers, object_layers, plane_layer
 from napari_dsfunet.sample_data import cubic
 from napari_dsfunet.widgets import dock as dock_module
+from napari_dsfunet.widgets import simulate as simulate_module
 from napari_dsfunet.widgets.dock import Dock
 from napari_dsfunet.widgets.factorize import Factorize
 from napari_dsfunet.widgets.layer_choice import LayerChoice
 from napari_dsfunet.widgets.mask_artefacts import MaskArtefacts
 from napari_dsfunet.widgets.open_file import OpenFile
 from napari_dsfunet.widgets.rotation_scan import RotationScan
+from napari_dsfunet.widgets.session_dock import Session
 from napari_dsfunet.widgets.simulate import Simulate
 from napari_dsfunet.widgets.slice_plane import SlicePlane
 from napari_dsfunet.widgets.sro_fit import SroFit
@@ -101,7 +105,7 @@ def prepared(kind: type[Dock], viewer: Any, folder: Path, plane: ReciprocalPlane
     if kind is Factorize:
         dock.form.set_value(FactorizeForm(support=4.0, order=2))
     if kind is OpenFile:
-        write_npz(folder / "plane.npz", plane)
+        write_npz(folder / "plane.npz", plane, overwrite=True)
         dock.form.editors["path"].setText(str(folder / "plane.npz"))
     return dock
 
@@ -135,6 +139,7 @@ def test_whatever_happens_during_a_run(
     qtbot: Any,
     tmp_path: Path,
     factors: Factorization,
+    registered: Any,
 ) -> None:
     fill()
     dock = prepared(kind, viewer, tmp_path, factors.plane)
@@ -153,10 +158,13 @@ def test_whatever_happens_during_a_run(
         layer.name = f"renamed {number}"
     finish(dock, gate, qtbot)
     assert "fault of the program" not in dock.message.text()
-    # Another file comes in.
+    # Another file is opened.
     start(dock, gate, qtbot)
+    write_npz(tmp_path / "another.npz", factors.plane)
+    (another,) = viewer.open(tmp_path / "another.npz", plugin="napari-dsfunet")
     fill()
     finish(dock, gate, qtbot)
+    assert another in viewer.layers
     assert "fault of the program" not in dock.message.text()
     # All layers go; what comes out belongs to none of them.
     start(dock, gate, qtbot)
@@ -172,7 +180,7 @@ def test_whatever_happens_during_a_run(
 
 
 @pytest.mark.parametrize("kind", DOCKS)
-def test_closing_a_dock_in_the_middle(
+def test_closing_a_dock_in_the_middle_and_then_the_viewer(
     kind: type[Dock],
     viewer: Any,
     fill: Callable[[], None],
@@ -194,7 +202,61 @@ def test_closing_a_dock_in_the_middle(
     assert all(any(layer is one for one in before) for layer in viewer.layers)
     # Layers still come and go without it.
     fill()
+    again = prepared(kind, viewer, tmp_path, factors.plane)
+    start(again, gate, qtbot)
+    worker = again.worker
+    viewer.close()
+    qtbot.waitUntil(lambda: pool.activeThreadCount() == 0, timeout=10_000)
+    assert worker is not None
+    assert worker.cancel.is_set()
+    gate.open.set()
+    qtbot.wait(50)
+
+
+def test_closing_the_viewer_while_a_simulation_is_previewed(
+    make_napari_viewer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, qtbot: Any
+) -> None:
+    gate = Gate()
+    monkeypatch.setattr(simulate_module, "CoreWorker", gate.worker)
+    viewer = make_napari_viewer(show=True)
+    dock = Simulate(viewer)
+    viewer.window.add_dock_widget(dock)
+    qtbot.waitUntil(gate.reached.is_set)
+    assert dock.previewing
+    viewer.close()
+    pool = QThreadPool.globalInstance()
+    qtbot.waitUntil(lambda: pool.activeThreadCount() == 0, timeout=10_000)
+
+
+def test_a_session_in_the_middle_of_a_run(
+    viewer: Any,
+    fill: Callable[[], None],
+    gate: Gate,
+    qtbot: Any,
+    tmp_path: Path,
+    factors: Factorization,
+) -> None:
+    fill()
+    dock = prepared(Factorize, viewer, tmp_path, factors.plane)
+    session = Session(viewer)
+    viewer.window.add_dock_widget(session)
+    assert start(dock, gate, qtbot)
+    session.save(str(tmp_path / "work.dsfunet"))
+    assert "Written" in session.message.text()
     viewer.layers.clear()
+    session.open(str(tmp_path / "work.dsfunet"))
+    assert "Opened" in session.message.text()
+    assert len(viewer.layers) == 6
+    finish(dock, gate, qtbot)
+    assert "removed meanwhile" in dock.message.text()
+    # Pressing twice opens it twice, and says so no worse.
+    for _ in range(2):
+        session.open(str(tmp_path / "work.dsfunet"))
+    assert "Opened" in session.message.text()
+    start(dock, gate, qtbot)
+    viewer.close()
+    pool = QThreadPool.globalInstance()
+    qtbot.waitUntil(lambda: pool.activeThreadCount() == 0, timeout=10_000)
 
 
 def test_truth_is_chosen_only_by_hand(
@@ -228,6 +290,14 @@ def test_the_wheel_scrolls_the_dock_and_changes_nothing(
     passed_on = [turn(editor) for editor in dock.form.editors.values()]
     assert any(passed_on)
     assert dock.form.value() == before
+    # So does what came later, however deep in the dock.
+    late, inside = QDoubleSpinBox(), QWidget()
+    QVBoxLayout(inside).addWidget(late)
+    dock.add_below(inside)
+    qtbot.waitUntil(late.isVisible)
+    qtbot.wait(10)
+    assert turn(late)
+    assert late.value() == 0
 
 
 def turn(widget: Any) -> bool:
@@ -249,3 +319,27 @@ def turn(widget: Any) -> bool:
             QApplication.sendEvent(target, event)
             ignored |= not event.isAccepted()
     return ignored
+
+
+#: Starts a computation that heeds nothing, and is at its end before that.
+LEAVING = """
+import time
+from qtpy.QtCore import QCoreApplication
+from napari_dsfunet.workers import CoreWorker
+app = QCoreApplication([])
+def compute(callback, cancel):
+    for step in range(10):
+        time.sleep(0.05)
+        callback(step, 10, "")
+worker = CoreWorker(compute)
+worker.start()
+print("leaving", flush=True)
+"""
+
+
+def test_leaving_python_in_the_middle_of_a_run() -> None:
+    """The thread ends before Qt does: else its last signal aborts the process."""
+    done = subprocess.run([sys.executable, "-c", LEAVING], capture_output=True, text=True)
+    assert "leaving" in done.stdout
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr

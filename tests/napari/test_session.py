@@ -11,15 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication
 
 from dsfunet_core import Factorization, ReciprocalPlane, ReciprocalVolume, factorize, project
 from dsfunet_core.errors import FileFormatError, ParameterError
 from dsfunet_core.io.numpy import write_npz
-from napari_dsfunet.forms_order import SroFitForm
+from napari_dsfunet.forms_mask import MaskForm
+from napari_dsfunet.forms_order import SroFitForm, UnitCellForm
 from napari_dsfunet.layers import cell_layer, core_object, factorization_layers, plane_layer
 from napari_dsfunet.reader import get_reader, read_file
 from napari_dsfunet.session import open_session, save_session
 from napari_dsfunet.view import follow
+from napari_dsfunet.widgets.dock import Dock
 from napari_dsfunet.widgets.session_dock import Session
 from napari_dsfunet.widgets.sro_fit import SroFit
 
@@ -108,6 +111,72 @@ def test_docks_come_back_and_the_fit_with_them(
     assert back.results.layer() is again.layers["hk1 SRO"]
     np.testing.assert_allclose(back.fit.alpha, dock.fit.alpha)
     assert back.fit.fixed.tolist() == dock.fit.fixed.tolist()
+
+
+def test_docks_come_back_with_what_they_said(
+    make_viewer: Any, result: Factorization, tmp_path: Path, qtbot: Any
+) -> None:
+    viewer = make_viewer()
+    fill(viewer, result)
+    docks = {
+        title: viewer.window.add_plugin_dock_widget("napari-dsfunet", title, tabify=True)
+        for title in ("Factorize", "Unit cell", "Mask artefacts")
+    }
+    factorize, cell, mask = (dock for _, dock in docks.values())
+    factorize.message.setText("<b>✓ Nothing speaks against the product.</b>")
+    factorize._added = list(viewer.layers)[1:5]
+    factorize.plane_text.setText("hk3")
+    factorize.tile.setChecked(False)
+    cell.form.set_value(UnitCellForm(bins=22))
+    cell.sources.choose(viewer.layers["hk1 SRO"])
+    cell.shown.setCurrentIndex(1)
+    mask.form.set_value(MaskForm(bragg="radius", radius=0.1, hot_pixels=True))
+    for dock, button in ((cell, cell.run_button), (mask, mask.preview_button)):
+        qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+        qtbot.waitUntil(lambda dock=dock: not dock.running, timeout=20_000)
+    mask.reasons.item(0).setCheckState(Qt.CheckState.Unchecked)
+    docks["Factorize"][0].raise_()
+    qtbot.waitUntil(lambda: not factorize.visibleRegion().isEmpty())
+    save_session(viewer, tmp_path / "work.dsfunet")
+
+    # Beside layers of the same names: what comes back is chosen, not what was there.
+    again = make_viewer()
+    fill(again, result)
+    before = list(again.layers)
+    open_session(again, tmp_path / "work.dsfunet")
+    found = {d.title: d for d in again.window._qt_window.findChildren(Dock)}
+    assert set(found) == set(docks)
+    back = found["Factorize"]
+    assert back.message.text() == factorize.message.text()
+    assert (back.plane_text.text(), back.tile.isChecked()) == ("hk3", False)
+    assert not back.save_button.isHidden()
+    assert [x.name for x in back._added] == [f"{x.name} [1]" for x in factorize._added]
+    assert back.sources.layer() not in before
+    qtbot.waitUntil(lambda: not back.visibleRegion().isEmpty())
+    folded = found["Unit cell"]
+    qtbot.waitUntil(lambda: folded.map is not None, timeout=20_000)
+    np.testing.assert_array_equal(folded.map.values, cell.map.values)
+    assert folded.shown.currentIndex() == 1
+    masked = found["Mask artefacts"]
+    qtbot.waitUntil(lambda: not masked.running and masked.masked is not None, timeout=20_000)
+    assert masked.taken_back() == mask.taken_back() != []
+
+
+def test_the_dock_says_how_to_open_it_in_a_script(
+    make_viewer: Any, small_plane: ReciprocalPlane, tmp_path: Path, qtbot: Any
+) -> None:
+    viewer = make_viewer()
+    data, options, _ = plane_layer(small_plane)
+    viewer.add_image(data, **options)
+    dock = Session(viewer)
+    viewer.window.add_dock_widget(dock)
+    assert not dock.copy_button.isEnabled()
+    dock.save(str(tmp_path / "work.dsfunet"))
+    qtbot.mouseClick(dock.copy_button, Qt.MouseButton.LeftButton)
+    script = QApplication.clipboard().text()
+    names: dict[str, Any] = {"viewer": make_viewer()}
+    exec("\n".join(x for x in script.splitlines() if "open_session" in x), names)
+    assert [x.name for x in names["viewer"].layers] == ["hk1"]
 
 
 def test_volumes_stay_in_their_files(

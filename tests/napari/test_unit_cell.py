@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QApplication
 
 from dsfunet_core import Factorization, ReciprocalPlane, UnitCellMap, factorize
 from napari_dsfunet.forms_order import UnitCellForm
-from napari_dsfunet.layers import core_object, factorization_layers
+from napari_dsfunet.layers import core_object, factorization_layers, plane_layer
 from napari_dsfunet.view import hkl_at
 from napari_dsfunet.widgets.sro_fit import SroFit
 from napari_dsfunet.widgets.unit_cell import UnitCell
@@ -93,6 +93,34 @@ def test_script_folds_the_same(dock: UnitCell, result: Factorization) -> None:
     names: dict[str, Any] = {"result": result}
     exec("\n".join(["import dsfunet_core", *lines[3:]]), names)
     np.testing.assert_array_equal(names["cell"].values, dock.map.values)
+
+
+def test_a_change_during_a_run_is_followed_after_it(dock: UnitCell, qtbot: Any) -> None:
+    qtbot.wait(400)  # the fixture's own change of the form
+    qtbot.waitUntil(lambda: not dock.running, timeout=20_000)
+    dock.run_or_cancel()
+    dock.form.editors["bins"].setValue(33)
+    dock._form_changed.flush()
+    assert dock.running
+    qtbot.waitUntil(lambda: dock.map.values.shape == (33, 33), timeout=20_000)
+
+
+def test_order_goes_before_planes(
+    dock: UnitCell, viewer: Any, result: Factorization, qtbot: Any
+) -> None:
+    """A plane above the results is no short-range order, and is never called so."""
+    data, options, _ = plane_layer(result.plane, ("plane = …",))
+    plane = viewer.add_image(data, **options)
+    assert dock.sources.currentText() == "hk1 SRO"
+    again = UnitCell(viewer)
+    viewer.window.add_dock_widget(again)
+    assert again.sources.currentText() == "hk1 SRO"
+    again.sources.choose(plane)
+    qtbot.mouseClick(again.run_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not again.running and again.map is not None, timeout=20_000)
+    assert "These are intensities" in again.message.text()
+    title = again.canvas.canvas.figure.axes[0].get_title()
+    assert title == "intensity (arb. units)"
 
 
 def test_a_removed_layer_empties_the_dock(dock: UnitCell, viewer: Any) -> None:

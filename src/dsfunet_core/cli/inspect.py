@@ -43,7 +43,7 @@ def info(
 ) -> None:
     """Say what a file holds: format, shape, cell, limits, coverage.
 
-    Only a few layers of a volume are read; coverage is estimated from them.
+    Only parts of a large volume are read; coverage is estimated from them.
 
     [dim]Example:[/]  [cyan]dsfunet info crystal.h5[/]
     """
@@ -217,9 +217,9 @@ def _coverage(about: dict[str, Any]) -> str:
     sampled = about.get("coverage_from")
     if sampled is None:
         return measured.replace("voxels", "pixels")
-    if sampled["layers"] == sampled["of"]:
+    if sampled["voxels"] == sampled["of"]:
         return measured
-    return f"about {measured} (from {sampled['layers']} of {sampled['of']} layers)"
+    return f"about {measured} (from {sampled['voxels'] / sampled['of']:.2%} of them)"
 
 
 def _weights(about: dict[str, Any]) -> str:

@@ -22,8 +22,9 @@ from qtpy.QtWidgets import (
 
 from dsfunet_core.errors import CancelledError, DsfunetError, ParameterError
 from napari_dsfunet.forms import from_stored
+from napari_dsfunet.layers import core_object
 from napari_dsfunet.view import follow
-from napari_dsfunet.widgets.form_widget import FormWidget
+from napari_dsfunet.widgets.form_widget import FormWidget, read_editor, write_editor
 from napari_dsfunet.widgets.layer_choice import LayerChoice
 from napari_dsfunet.widgets.manual import Manual
 from napari_dsfunet.widgets.wheel import WheelGuard
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from napari_dsfunet.forms import Form
 
-__all__ = ["Dock", "python_text"]
+__all__ = ["Dock", "error_text", "python_text"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -79,6 +80,8 @@ class Dock(QWidget):
     title: ClassVar[str]
     #: Page of the manual, without suffix.
     page: ClassVar[str]
+    #: What to do first, where there is no layer to work on.
+    first: ClassVar[str] = ""
 
     def __init__(self, viewer: Any, kind: type[Form], intro: str, run_text: str) -> None:
         super().__init__()
@@ -87,12 +90,19 @@ class Dock(QWidget):
         self.run_text = run_text
         self.worker: CoreWorker | None = None
         self._apply: Callable[[Any], str] | None = None
+        #: Called once what runs is done, unless it is cancelled: to follow a change that
+        #: came after it began.
+        self.later: Callable[[], Any] | None = None
         self._choices: dict[str, LayerChoice] = {}
+        self._kept: dict[str, QWidget] = {}
         follow(viewer)
 
         inside = QWidget()
         self.column = QVBoxLayout(inside)
         self.column.addWidget(_text_label(intro))
+        self.hint = _text_label(self.first)
+        self.hint.setVisible(False)
+        self.column.addWidget(self.hint)
         self.form = FormWidget(kind)
         self.column.addWidget(self.form)
         self.run_button = QPushButton(run_text)
@@ -129,12 +139,17 @@ class Dock(QWidget):
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(scroll)
         self.setMinimumWidth(380)
-        self._wheel = WheelGuard(self)
+        WheelGuard(inside)
         self.form.restore()
 
     # For docks to build themselves with.
 
-    def add_layer_choice(self, label: str, accepts: Callable[[Layer], bool]) -> LayerChoice:
+    def add_layer_choice(
+        self,
+        label: str,
+        accepts: Callable[[Layer], bool],
+        prefers: Callable[[Layer], bool] | None = None,
+    ) -> LayerChoice:
         """Add a box to choose a layer, above the form's fields.
 
         Parameters
@@ -143,11 +158,38 @@ class Dock(QWidget):
             What stands beside it.
         accepts : callable
             Whether a layer is offered.
+        prefers : callable, optional
+            Whether a layer goes before others that are offered.
         """
-        choice = LayerChoice(self.viewer, accepts)
+        choice = LayerChoice(self.viewer, accepts, prefers)
         self.form.lines.insertRow(len(self._choices), label, choice)
         self._choices[label] = choice
+        choice.currentIndexChanged.connect(self._say_what_is_missing)
+        self._say_what_is_missing()
         return choice
+
+    def source(self) -> tuple[Layer, Any]:
+        """Layer to work on, the first one chosen, and the core's object that it shows.
+
+        Raises
+        ------
+        ParameterError
+            If there is none; the text says what to do first.
+        """
+        layer = next(iter(self._choices.values())).layer()
+        if layer is None:
+            raise ParameterError(self.first)
+        return layer, core_object(layer)
+
+    def keep(self, **widgets: QWidget) -> None:
+        """Let sessions keep what is filled in beside the form.
+
+        Parameters
+        ----------
+        **widgets : QWidget
+            Boxes, lines and ticks by name.
+        """
+        self._kept |= widgets
 
     def add_below(self, *widgets: QWidget, shown: bool = True) -> None:
         """Add widgets below the text.
@@ -171,12 +213,15 @@ class Dock(QWidget):
         Returns
         -------
         dict
-            ``form``, field by field, and ``layers``, the names of the chosen ones.
+            ``form`` and ``beside``, field by field, ``layers``, the names of the chosen
+            ones, and ``message``, what the dock says.
         """
         chosen = {label: choice.layer() for label, choice in self._choices.items()}
         return {
             "form": asdict(self.form.value()),
+            "beside": {name: read_editor(widget) for name, widget in self._kept.items()},
             "layers": {label: x.name for label, x in chosen.items() if x is not None},
+            "message": self.message.text(),
         }
 
     def restore_state(self, state: dict[str, Any]) -> None:
@@ -191,11 +236,10 @@ class Dock(QWidget):
         for label, name in state.get("layers", {}).items():
             if label in self._choices and name in self.viewer.layers:
                 self._choices[label].choose(self.viewer.layers[name])
-
-    def showEvent(self, event: Any) -> None:  # noqa: N802
-        """Guard what was added since against the wheel."""
-        self._wheel.guard()
-        super().showEvent(event)
+        for name, value in state.get("beside", {}).items():
+            if name in self._kept and isinstance(value, type(read_editor(self._kept[name]))):
+                write_editor(self._kept[name], value)
+        self.message.setText(str(state.get("message", "")))
 
     def reset(self) -> None:
         """Fill in the defaults."""
@@ -304,13 +348,20 @@ class Dock(QWidget):
         self.run_button.setText(self.run_text)
         self.run_button.setEnabled(True)
         self.progress.setVisible(False)
+        later, self.later = self.later, None
+        if later is not None and not (worker is not None and worker.abort_requested):
+            later()
 
     # Texts.
 
+    def _say_what_is_missing(self, *_: Any) -> None:
+        """Show what to do first, as long as there is nothing to work on."""
+        nothing = all(choice.layer() is None for choice in self._choices.values())
+        self.hint.setVisible(nothing and bool(self.first))
+
     def show_error(self, text: str) -> None:
         """Show what went wrong."""
-        escaped = text.replace("&", "&amp;").replace("<", "&lt;")
-        self.message.setText(f'<span style="color: #e8705f">{escaped}</span>')
+        self.message.setText(error_text(text))
 
     def copy_script(self) -> None:
         """Put the script on the clipboard."""
@@ -323,6 +374,18 @@ class Dock(QWidget):
         assert clipboard is not None
         clipboard.setText(text)
         self.message.setText("The script is on the clipboard.")
+
+
+def error_text(text: str) -> str:
+    """Text as labels show what went wrong.
+
+    Parameters
+    ----------
+    text : str
+        Plain.
+    """
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;")
+    return f'<span style="color: #e8705f">{escaped}</span>'
 
 
 def _text_label(text: str) -> QLabel:

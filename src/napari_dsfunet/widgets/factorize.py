@@ -8,7 +8,7 @@ from typing import Any
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QLineEdit, QPushButton
 
 from dsfunet_core.applicability import Applicability, assess
-from dsfunet_core.errors import DsfunetError, ParameterError
+from dsfunet_core.errors import DsfunetError
 from dsfunet_core.factorization.result import Factorization
 from dsfunet_core.plane import ReciprocalPlane, ReciprocalVolume
 from napari_dsfunet.forms import FactorizeForm, SliceForm
@@ -37,6 +37,10 @@ class Factorize(Dock):
 
     title = "Factorize"
     page = "factorization"
+    first = (
+        "There is nothing to factorize. Open a reconstruction or a sample, or cut a plane with "
+        "Plugins > Diffuse Scattering > Plane."
+    )
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(
@@ -55,6 +59,7 @@ class Factorize(Dock):
         self.tile.setChecked(True)
         self.form.lines.insertRow(1, "Plane of volume", self.plane_text)
         self.form.lines.addRow("", self.tile)
+        self.keep(plane=self.plane_text, tile=self.tile)
         self.save_button = QPushButton("Save result…")
         self.save_button.setToolTip(
             "Factors, coefficients, uncertainties and the plane, in one NeXus/HDF5 file."
@@ -114,6 +119,18 @@ class Factorize(Dock):
             known = (*known, *SliceForm(plane=self.plane_text.text()).script())
         return (*known, *self.form.value().script())
 
+    def state(self) -> dict[str, Any]:
+        """What is filled in, and which layers came out; see :meth:`Dock.state`."""
+        shown = [x for x in self._added if any(x is layer for layer in self.viewer.layers)]
+        return {**super().state(), "added": [layer.name for layer in shown]}
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        """Fill in a state; see :meth:`Dock.restore_state`."""
+        super().restore_state(state)
+        names = [name for name in state.get("added", []) if name in self.viewer.layers]
+        self._added = [self.viewer.layers[name] for name in names]
+        self.save_button.setVisible(bool(self._added))
+
     def ask_and_save(self) -> None:
         """Ask for a file and write the latest result there."""
         path, _ = QFileDialog.getSaveFileName(
@@ -143,13 +160,7 @@ class Factorize(Dock):
         self.message.setText(f"Written: {path}")
 
     def _source(self) -> tuple[Any, ReciprocalPlane | ReciprocalVolume]:
-        layer = self.sources.layer()
-        if layer is None:
-            raise ParameterError(
-                "There is nothing to factorize. Open a reconstruction or a sample, or cut a "
-                "plane with Plugins > Diffuse Scattering > Slice plane."
-            )
-        source = core_object(layer)
+        layer, source = self.source()
         assert isinstance(source, ReciprocalPlane | ReciprocalVolume)
         return layer, source
 
@@ -166,7 +177,7 @@ class Factorize(Dock):
         from dsfunet_core.network import weights
 
         found = devices.available()
-        labels = {"auto": f"the quickest there is: {found[0].label}"}
+        labels = {"auto": f"quickest: {found[0].label}"}
         labels |= {device.name: f"{device.name}: {device.label}" for device in found}
         self.form.offer("device", labels)
         self.form.offer("model", {name: name for name in weights.available()})

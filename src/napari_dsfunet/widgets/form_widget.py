@@ -21,7 +21,7 @@ from superqt import QCollapsible, QLabeledDoubleSlider
 
 from napari_dsfunet.forms import Form, from_stored
 
-__all__ = ["FormWidget"]
+__all__ = ["FormWidget", "read_editor", "write_editor"]
 
 
 class FormWidget(QWidget):
@@ -60,7 +60,7 @@ class FormWidget(QWidget):
             else:
                 lines.addRow(entry.metadata["label"], editor)
         if advanced.rowCount():
-            folded = QCollapsible("Advanced")
+            folded = QCollapsible("Advanced", expandedIcon="▾", collapsedIcon="▸")
             inside = QWidget()
             inside.setLayout(advanced)
             folded.addWidget(inside)
@@ -68,7 +68,7 @@ class FormWidget(QWidget):
 
     def value(self) -> Any:
         """The form as it is filled in."""
-        return self.kind(**{name: _read(editor) for name, editor in self.editors.items()})
+        return self.kind(**{name: read_editor(editor) for name, editor in self.editors.items()})
 
     def set_value(self, form: Form) -> None:
         """Fill the widgets with a form.
@@ -79,7 +79,7 @@ class FormWidget(QWidget):
             Of this widget's kind.
         """
         for name, value in asdict(form).items():
-            _write(self.editors[name], value)
+            write_editor(self.editors[name], value)
 
     def offer(self, name: str, choices: dict[str, str]) -> None:
         """Offer more for a field whose choices are not all known beforehand.
@@ -192,7 +192,14 @@ def _signal(editor: Any) -> Any:
     return editor.textChanged if isinstance(editor, QLineEdit) else editor.valueChanged
 
 
-def _read(editor: Any) -> Any:
+def read_editor(editor: Any) -> Any:
+    """What is filled in.
+
+    Parameters
+    ----------
+    editor : QCheckBox, QComboBox, QLineEdit, spin box or slider
+        Of a combo box the data of the chosen line.
+    """
     if isinstance(editor, QCheckBox):
         return editor.isChecked()
     if isinstance(editor, QComboBox):
@@ -204,7 +211,16 @@ def _read(editor: Any) -> Any:
     return round(value, editor.decimals()) if isinstance(value, float) else value
 
 
-def _write(editor: Any, value: Any) -> None:
+def write_editor(editor: Any, value: Any) -> None:
+    """Fill in.
+
+    Parameters
+    ----------
+    editor : QCheckBox, QComboBox, QLineEdit, spin box or slider
+        Where.
+    value : object
+        What :func:`read_editor` returned.
+    """
     if isinstance(editor, QCheckBox):
         editor.setChecked(value)
     elif isinstance(editor, QComboBox):

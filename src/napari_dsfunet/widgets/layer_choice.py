@@ -21,7 +21,8 @@ class LayerChoice(QComboBox):
 
     The choice stays with its layer when that is renamed or moved; when it is deleted, the
     box falls back to another one. A new layer that fits becomes the choice, unless it holds
-    the known truth of a simulation: that is chosen by hand, or if there is nothing else.
+    the known truth of a simulation: that is chosen by hand, or if there is nothing else. So
+    are layers that are not preferred, once a preferred one is there.
 
     Parameters
     ----------
@@ -29,15 +30,23 @@ class LayerChoice(QComboBox):
         Whose layers.
     accepts : callable
         Whether a layer is offered.
+    prefers : callable, optional
+        Whether a layer goes before others that are offered.
     parent : QWidget, optional
         Parent.
     """
 
     def __init__(
-        self, viewer: Any, accepts: Callable[[Layer], bool], parent: QWidget | None = None
+        self,
+        viewer: Any,
+        accepts: Callable[[Layer], bool],
+        prefers: Callable[[Layer], bool] | None = None,
+        parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self._viewer, self._accepts = viewer, accepts
+        self._prefers = prefers or (lambda layer: True)
+        self.setPlaceholderText("nothing to choose yet")
         self._offered: list[Layer] = []
         self.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
@@ -64,6 +73,7 @@ class LayerChoice(QComboBox):
         before = self._offered
         offered = [x for x in reversed(list(self._viewer.layers)) if self._accepts(x)]
         found = [x for x in offered if not _is_truth(x)]
+        found = [x for x in found if self._prefers(x)] or found
         new = [x for x in found if not any(x is other for other in before)]
         if new:
             chosen = new[0]

@@ -45,6 +45,10 @@ class MaskArtefacts(Dock):
 
     title = "Mask artefacts"
     page = "masks"
+    first = (
+        "There is no plane to mask. Cut one with Plugins > Diffuse Scattering > Plane, open a "
+        "file with one, or a sample."
+    )
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(
@@ -57,6 +61,9 @@ class MaskArtefacts(Dock):
         self.masked: ReciprocalPlane | None = None
         self._shown_for: Any = None
         self._previewing = False
+        # Of a session, until its preview is there again.
+        self._ticks_off: list[str] = []
+        self._overlay_hidden = False
         self.planes = self.add_layer_choice(
             "Plane", lambda layer: isinstance(core_object(layer), ReciprocalPlane)
         )
@@ -74,12 +81,14 @@ class MaskArtefacts(Dock):
         self.preview_button.clicked.connect(self.preview)
         self.live = QCheckBox("Preview follows what is changed")
         self.live.setChecked(True)
+        self.keep(live=self.live)
         self.reasons = QListWidget()
         self.reasons.setToolTip("Take a tick away to take the pixels of a reason back.")
         self.reasons.setFixedHeight(150)
         self.reasons.itemChanged.connect(self._ticked)
-        self.column.insertWidget(2, self.preview_button)
-        self.column.insertWidget(3, self.live)
+        below = self.column.indexOf(self.form) + 1
+        self.column.insertWidget(below, self.preview_button)
+        self.column.insertWidget(below + 1, self.live)
         self.add_below(self.reasons, shown=False)
         self.form.changed.connect(self._form_changed)
         self.form.changed.connect(self._show_what_counts)
@@ -127,6 +136,24 @@ class MaskArtefacts(Dock):
         back = self.taken_back() if self._shown_for is layer else []
         lines = self.form.value().script(self.by_hand(layer, plane), back)
         return (*known, *lines) if known else ()
+
+    def state(self) -> dict[str, Any]:
+        """What is filled in, previewed, and taken back; see :meth:`Dock.state`."""
+        overlay = _found(self.viewer, "overlay")
+        return {
+            **super().state(),
+            "previewed": self._shown_for is not None,
+            "taken back": self.taken_back(),
+            "hidden": overlay is not None and not overlay.visible,
+        }
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        """Fill in a state and show the preview again; see :meth:`Dock.restore_state`."""
+        super().restore_state(state)
+        if state.get("previewed") and self.planes.layer() is not None:
+            self._ticks_off = [str(reason) for reason in state.get("taken back", [])]
+            self._overlay_hidden = bool(state.get("hidden"))
+            self.preview()
 
     def preview(self) -> None:
         """Show what would go out."""
@@ -209,10 +236,14 @@ class MaskArtefacts(Dock):
 
     def _preview_of(self, layer: Any) -> Callable[[Any], str]:
         def apply(masked: ReciprocalPlane) -> str:
-            back = self.taken_back() if self._shown_for is layer else []
+            back = self.taken_back() if self._shown_for is layer else self._ticks_off
+            self._ticks_off = []
             self.masked, self._shown_for = masked, layer
             self._show_reasons(masked, back)
             self._show_overlay()
+            overlay = _found(self.viewer, "overlay")
+            if self._overlay_hidden and overlay is not None:
+                overlay.visible = self._overlay_hidden = False
             return self._words()
 
         return apply
@@ -222,7 +253,8 @@ class MaskArtefacts(Dock):
         self.reasons.clear()
         for number, (reason, layer) in enumerate(masked.masks.items()):
             pixels = int(layer.sum())
-            item = QListWidgetItem(f"{reason}: {pixels:,} pixels, {pixels / layer.size:.1%}")
+            share = pixels / max(int(masked.measured.sum()), 1)
+            item = QListWidgetItem(f"{reason}: {pixels:,} pixels, {share:.1%} of the measured")
             item.setData(Qt.ItemDataRole.UserRole, reason)
             swatch = QPixmap(14, 14)
             swatch.fill(QColor(COLOURS[number % len(COLOURS)]))
@@ -298,7 +330,9 @@ class MaskArtefacts(Dock):
         # Who deletes the overlay has seen enough.
         shown = _found(self.viewer, "overlay") is not None
         shown &= self._shown_for is not None and self._shown_for is self.planes.layer()
-        if shown and self.live.isChecked() and not self.running:
+        if self.running:
+            self.later = self._form_changed
+        elif shown and self.live.isChecked():
             self.preview()
 
     def _layer_changed(self, *_: Any) -> None:
@@ -318,13 +352,7 @@ class MaskArtefacts(Dock):
         return None
 
     def _plane(self) -> tuple[Any, ReciprocalPlane]:
-        layer = self.planes.layer()
-        if layer is None:
-            raise ParameterError(
-                "There is no plane to mask. Cut one with Plugins > Diffuse Scattering > Plane, "
-                "open a file with one, or a sample."
-            )
-        plane = core_object(layer)
+        layer, plane = self.source()
         assert isinstance(plane, ReciprocalPlane)
         return layer, plane
 

@@ -19,11 +19,11 @@ from qtpy.QtWidgets import (
 )
 from superqt import QLabeledDoubleSlider
 
-from dsfunet_core.errors import CancelledError, DsfunetError, ParameterError
+from dsfunet_core.errors import CancelledError, DsfunetError
 from dsfunet_core.factorization.result import Factorization
 from napari_dsfunet.forms_scan import ScanForm
 from napari_dsfunet.layers import core_object, entry, script_of
-from napari_dsfunet.widgets.dock import Dock
+from napari_dsfunet.widgets.exporting import ExportingDock
 from napari_dsfunet.widgets.molecule_window import MoleculeWindow
 from napari_dsfunet.widgets.scan_canvas import ScanCurve, ScanMaps
 from napari_dsfunet.workers import Compute
@@ -34,16 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["RotationScan"]
 
-#: Suffix → what is written.
-EXPORTS = {
-    ".csv": "Curve",
-    ".png": "Figure of the curve",
-    ".pdf": "Figure of the curve",
-    ".xyz": "Atoms at the angle of the cursor",
-}
 
-
-class RotationScan(Dock):
+class RotationScan(ExportingDock):
     """Scan a torsion; a cursor on the curve shows what that angle calculates.
 
     Parameters
@@ -54,6 +46,17 @@ class RotationScan(Dock):
 
     title = "Rotation scan"
     page = "structures"
+    exports = {
+        ".csv": "Curve",
+        ".png": "Figure of the curve",
+        ".pdf": "Figure of the curve",
+        ".xyz": "Atoms at the angle of the cursor",
+    }
+    proposed = "scan.csv"
+    first = (
+        "There is no form factor to compare with. Factorize a plane first with Plugins > "
+        "Diffuse Scattering > Factorize, or open a saved result."
+    )
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(
@@ -68,6 +71,8 @@ class RotationScan(Dock):
         self.angle = 0.0
         self.window_3d: MoleculeWindow | None = None
         self._scanned_layer: Any = None
+        #: Angle of the cursor after the next scan, and whether to show the molecule.
+        self._then: tuple[float, bool] | None = None
         self.results = self.add_layer_choice("Result", _shows_form_factor)
         self.browse_button = QPushButton("Browse…")
         self.browse_button.clicked.connect(self.ask_for_structure)
@@ -91,8 +96,6 @@ class RotationScan(Dock):
         self.at_cursor.setWordWrap(True)
         self.molecule_button = QPushButton("Show molecule")
         self.molecule_button.clicked.connect(self.show_molecule)
-        self.export_button = QPushButton("Export…")
-        self.export_button.clicked.connect(self.ask_and_export)
         self.panel = self._panel()
         self.add_below(self.panel, shown=False)
         self.results.currentIndexChanged.connect(self._layer_changed)
@@ -133,12 +136,18 @@ class RotationScan(Dock):
 
     def state(self) -> dict[str, Any]:
         """What is filled in, and where the cursor stands; see :meth:`Dock.state`."""
-        return {**super().state(), "angle": self.angle, "scanned": self.found is not None}
+        return {
+            **super().state(),
+            "angle": self.angle,
+            "scanned": self.found is not None,
+            "molecule": self.window_3d is not None and self.window_3d.isVisible(),
+        }
 
     def restore_state(self, state: dict[str, Any]) -> None:
         """Fill in a state and scan again; see :meth:`Dock.restore_state`."""
         super().restore_state(state)
         if state.get("scanned") and self.results.layer() is not None and not self.running:
+            self._then = (float(state["angle"]), bool(state.get("molecule")))
             self.run_or_cancel()
 
     # The structure.
@@ -240,18 +249,23 @@ class RotationScan(Dock):
         best = (
             found.minima[0].value if found.minima else float(found.values[found.mse.argmin()])
         )
+        shown = best if self._then is None else self._then[0]
+        with_molecule = self._then is not None and self._then[1]
+        self._then = None
         self.panel.setVisible(True)
-        self.angle = best
-        self.curve.show_content((found, best))
+        self.angle = shown
+        self.curve.show_content((found, shown))
         self.slider.blockSignals(True)
         self.slider.setRange(float(found.values[0]), float(found.values[-1]))
         self.slider.blockSignals(False)
         assert self.scanner is not None
-        self.maps.show_content((self.scanner.target, self.scanner.at(best)))
-        self.show_angle(best)
+        self.maps.show_content((self.scanner.target, self.scanner.at(shown)))
+        self.show_angle(shown)
         self.slider.blockSignals(True)
-        self.slider.setValue(best)
+        self.slider.setValue(shown)
         self.slider.blockSignals(False)
+        if with_molecule:
+            self.show_molecule()
         if not found.minima:
             return "No minimum inside the range; widen it."
         lines = [
@@ -307,41 +321,19 @@ class RotationScan(Dock):
         self._close_window()
         super().closeEvent(event)
 
-    def export(self, path: str) -> None:
-        """Write what the suffix asks for, replacing what the user agreed to replace.
+    def nothing_yet(self) -> str:
+        """See :meth:`ExportingDock.nothing_yet`."""
+        return "there is no scan to export yet; press Scan first." if self.found is None else ""
 
-        Parameters
-        ----------
-        path : str
-            Its suffix is one of :data:`EXPORTS`.
-        """
-        if self.found is None or self.scanner is None:
-            self.show_error("There is no scan to export yet; press Scan first.")
-            return
-        try:
-            self._export(Path(path), self.found, self.scanner)
-        except (DsfunetError, OSError) as error:
-            self.show_error(f"Nothing was written: {error}")
-            return
-        self.message.setText(f"Written: {path}")
-
-    def ask_and_export(self) -> None:
-        """Ask for a file and write there."""
-        filters = ";;".join(f"{what} (*{suffix})" for suffix, what in EXPORTS.items())
-        path, _ = QFileDialog.getSaveFileName(self, "Export", "scan.csv", filters)
-        if path:
-            self.export(path)
-
-    def _export(self, path: Path, found: Scan, scanner: Scanner) -> None:
+    def write(self, path: Path, suffix: str) -> None:
+        """Write the scan; see :meth:`ExportingDock.write`."""
         from dsfunet_core.io.files import replacing
         from dsfunet_core.structures.figures import scan_figure
         from dsfunet_core.structures.files import write_xyz
 
-        suffix = path.suffix.lower()
-        if suffix not in EXPORTS:
-            raise ParameterError(
-                f"{path.name}: the suffix says what to write; use one of {', '.join(EXPORTS)}."
-            )
+        found, scanner = self.found, self.scanner
+        assert found is not None
+        assert scanner is not None
         if suffix == ".csv":
             found.to_csv(path, overwrite=True)
         elif suffix == ".xyz":
@@ -351,13 +343,7 @@ class RotationScan(Dock):
                 scan_figure(found).savefig(temporary, format=suffix[1:], dpi=200)
 
     def _result(self) -> tuple[Any, Factorization]:
-        layer = self.results.layer()
-        if layer is None:
-            raise ParameterError(
-                "There is no form factor to compare with. Factorize a plane first with "
-                "Plugins > Diffuse Scattering > Factorize, or open a saved result."
-            )
-        result = core_object(layer)
+        layer, result = self.source()
         assert isinstance(result, Factorization)
         result.plane.geometry()
         return layer, result

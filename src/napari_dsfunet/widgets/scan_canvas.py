@@ -40,8 +40,10 @@ class ScanCurve(MovingCanvas):
         axes = figure.subplots()
         scan_axes(axes, found)
         axes.set_ylabel("MSE, images on [−1, 1]")
-        for text in axes.texts:
-            text.set_color("black")  # it stands on white in every theme
+        for text in list(axes.texts):
+            text.remove()  # the dock says it, and the cursor would run through it
+        # The curve's violet of printed figures is lost on a dark ground.
+        axes.lines[0].set_color("#8f7ae5")
         self.moving = [axes.axvline(angle, color="#ff9f1c", linewidth=1.5)]
 
     def follow(self, found: Scan, angle: float) -> None:
@@ -94,7 +96,7 @@ class ScanMaps(MovingCanvas):
         width = max(float(np.nanpercentile(np.abs(found.difference), 99)), 0.05 * top)
         panels = list(figure.subplots(1, 3))
         for axes, values, title, colours, limits in (
-            (panels[0], measured, "measured", INTENSITY, (0.0, top)),
+            (panels[0], measured, "measured (arb. units)", INTENSITY, (0.0, top)),
             (panels[1], found.calculated, "calculated", INTENSITY, (0.0, top)),
             (panels[2], found.difference, "difference", RESIDUAL, (-width, width)),
         ):

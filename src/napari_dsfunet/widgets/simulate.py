@@ -60,7 +60,7 @@ class Simulate(Dock):
         for position, name in ((1, "mol_a"), (3, "mol_b")):
             self.form.lines.insertRow(position, "", self._sources(name))
         self.maps = SimulatedMaps(self.viewer)
-        self.about = QLabel()
+        self.about = QLabel("Simulating…")
         self.about.setWordWrap(True)
         self.about.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         # Above the form: it is looked at while the sliders move.

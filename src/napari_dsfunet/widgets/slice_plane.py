@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QLineEdit
 
-from dsfunet_core.errors import DsfunetError, ParameterError
+from dsfunet_core.errors import DsfunetError
 from dsfunet_core.plane import ReciprocalPlane, ReciprocalVolume
 from dsfunet_core.sections import Section
 from napari_dsfunet.forms import SliceForm
@@ -34,6 +34,10 @@ class SlicePlane(Dock):
 
     title = "Plane"
     page = "getting-started"
+    first = (
+        "There is no volume to cut. Open a reconstruction (Meerkat or Yell .h5, .npz with a "
+        "unit cell), or File > Open Sample > Diffuse Scattering."
+    )
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(
@@ -61,6 +65,7 @@ class SlicePlane(Dock):
         self.outlined.setChecked(True)
         self.outlined.toggled.connect(self.show_outline)
         self.form.lines.addRow("", self.outlined)
+        self.keep(outlined=self.outlined)
         self.form.changed.connect(self._form_changed)
         self.volumes.currentIndexChanged.connect(self._layer_changed)
         dims = self.viewer.dims.events
@@ -214,13 +219,7 @@ class SlicePlane(Dock):
         line.setText(text)
 
     def _volume(self) -> tuple[Any, ReciprocalVolume]:
-        layer = self.volumes.layer()
-        if layer is None:
-            raise ParameterError(
-                "There is no volume to cut. Open a reconstruction (Meerkat or Yell .h5, .npz "
-                "with a unit cell), or File > Open Sample > Diffuse Scattering."
-            )
-        volume = core_object(layer)
+        layer, volume = self.source()
         assert isinstance(volume, ReciprocalVolume)
         return layer, volume
 

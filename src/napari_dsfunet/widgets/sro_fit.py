@@ -25,8 +25,8 @@ from dsfunet_core.errors import DsfunetError, ParameterError
 from dsfunet_core.factorization.result import Factorization
 from dsfunet_core.refine.unit_cell_map import UnitCellMap
 from napari_dsfunet.forms_order import SroFitForm
-from napari_dsfunet.layers import core_object, entry, script_of
-from napari_dsfunet.widgets.dock import Dock
+from napari_dsfunet.layers import entry, script_of
+from napari_dsfunet.widgets.exporting import ExportingDock
 from napari_dsfunet.widgets.fit_canvas import AlphaPlot, CellMaps, CorrelationMap
 from napari_dsfunet.widgets.sro_table import SroTable
 from napari_dsfunet.workers import Compute
@@ -40,18 +40,9 @@ __all__ = ["SroFit"]
 
 #: What α can be compared with, before files.
 NOTHING, PUBLISHED, FILE = "nothing", "tris-amide, published", "a file…"
-#: Suffix → what is written.
-EXPORTS = {
-    ".csv": "Table",
-    ".json": "Everything, covariance included",
-    ".txt": "Correlations for a Yell model",
-    ".png": "Figure",
-    ".pdf": "Figure",
-    ".h5": "Result file: factorization and refinement",
-}
 
 
-class SroFit(Dock):
+class SroFit(ExportingDock):
     """Refine α to a factorization; every change of table or form is followed at once.
 
     Parameters
@@ -62,6 +53,19 @@ class SroFit(Dock):
 
     title = "SRO fit"
     page = "plugin"
+    exports = {
+        ".csv": "Table",
+        ".json": "Everything, covariance included",
+        ".txt": "Correlations for a Yell model",
+        ".png": "Figure",
+        ".pdf": "Figure",
+        ".h5": "Result file: factorization and refinement",
+    }
+    proposed = "alpha.csv"
+    first = (
+        "There is no factorization to fit. Make one with Plugins > Diffuse Scattering > "
+        "Factorize, or open a saved one."
+    )
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(
@@ -75,6 +79,7 @@ class SroFit(Dock):
         self.fit: SroRefinement | None = None
         self.reference: Reference | None = None
         self._reference_path = ""
+        self._row = 0
         self._fitted_layer: Any = None
         self.results = self.add_layer_choice("Result", _shows_order)
         self.table = SroTable()
@@ -90,11 +95,6 @@ class SroFit(Dock):
         self.compare = QComboBox()
         self.compare.addItems([NOTHING, PUBLISHED, FILE])
         self.compare.activated.connect(lambda _: self._compare_chosen())
-        self.export_button = QPushButton("Export…")
-        self.export_button.setToolTip(
-            "Write " + ", ".join(f"{suffix}: {what}" for suffix, what in EXPORTS.items()) + "."
-        )
-        self.export_button.clicked.connect(self.ask_and_export)
         self.maps = CellMaps(self.viewer)
         self.plot = AlphaPlot(self.viewer)
         self.correlations = CorrelationMap(self.viewer)
@@ -141,31 +141,6 @@ class SroFit(Dock):
             return
         self.message.setText(self._show(fit))
 
-    def export(self, path: str) -> None:
-        """Write what the suffix asks for, replacing what the user agreed to replace.
-
-        Parameters
-        ----------
-        path : str
-            Its suffix is one of :data:`EXPORTS`.
-        """
-        if self.fit is None:
-            self.show_error("There is no fit to export yet; press Fit first.")
-            return
-        try:
-            self._export(Path(path), self.fit)
-        except (DsfunetError, OSError) as error:
-            self.show_error(f"Nothing was written: {error}")
-            return
-        self.message.setText(f"Written: {path}")
-
-    def ask_and_export(self) -> None:
-        """Ask for a file and write there."""
-        filters = ";;".join(f"{what} (*{suffix})" for suffix, what in EXPORTS.items())
-        path, _ = QFileDialog.getSaveFileName(self, "Export α", "alpha.csv", filters)
-        if path:
-            self.export(path)
-
     def load_reference(self, path: str) -> None:
         """Read known parameters to stand beside the refined ones.
 
@@ -195,12 +170,16 @@ class SroFit(Dock):
             **self.table.constraints(),
             "reference": self._reference_path or self.compare.currentText(),
             "fitted": self.fit is not None,
+            "row": self.table.currentRow(),
+            "tab": self.tabs.currentIndex(),
         }
 
     def restore_state(self, state: dict[str, Any]) -> None:
         """Fill in a state and fit again; see :meth:`Dock.restore_state`."""
         super().restore_state(state)
         self.table.set_constraints(state)
+        self.tabs.setCurrentIndex(int(state.get("tab", 0)))
+        self._row = int(state.get("row", 0))
         reference = state.get("reference", NOTHING)
         if reference == PUBLISHED:
             self.compare.setCurrentText(PUBLISHED)
@@ -247,16 +226,16 @@ class SroFit(Dock):
         noted = None if self._fitted_layer is None else entry(self._fitted_layer)
         if noted is not None:
             noted["fit"] = fit
-        values = self._known(fit)
-        self.table.show_fit(fit, values)
         self.panel.setVisible(True)
+        # The maps first: they are painted at once, what else changed with the next event.
         if same:
             self.maps.follow(fit)
         else:
             self.maps.show_content(fit)
+        self.table.show_fit(fit, self._known(fit))
         self._draw_later()
         if self.table.currentRow() < 0 and len(fit.orbits):
-            self.table.setCurrentCell(0, 1)
+            self.table.setCurrentCell(min(max(self._row, 0), len(fit.orbits) - 1), 1)
         self._row_chosen()
         # The foot of the core's table says how good the fit is.
         foot = fit.table().splitlines()[2 + len(fit.orbits) :]
@@ -320,7 +299,9 @@ class SroFit(Dock):
     @qdebounced(timeout=150)
     def _form_changed(self, *_: Any) -> None:
         """Once there is a fit, it follows the form."""
-        if self.problem is not None and self.results.layer() is not None and not self.running:
+        if self.running:
+            self.later = self._form_changed
+        elif self.problem is not None and self.results.layer() is not None:
             self.run_or_cancel()
 
     def _layer_changed(self, *_: Any) -> None:
@@ -336,19 +317,23 @@ class SroFit(Dock):
 
     @qdebounced(timeout=50)
     def _follow_layer(self) -> None:
-        if self.results.layer() is not None and not self.running:
+        if self.running:
+            self.later = self._follow_layer
+        elif self.results.layer() is not None:
             self.run_or_cancel()
 
-    def _export(self, path: Path, fit: SroRefinement) -> None:
+    def nothing_yet(self) -> str:
+        """See :meth:`ExportingDock.nothing_yet`."""
+        return "there is no fit to export yet; press Fit first." if self.fit is None else ""
+
+    def write(self, path: Path, suffix: str) -> None:
+        """Write the fit; see :meth:`ExportingDock.write`."""
         from dsfunet_core import save_result
         from dsfunet_core.io.files import replacing
         from dsfunet_core.refine.figures import fit_figure
 
-        suffix = path.suffix.lower()
-        if suffix not in EXPORTS:
-            raise ParameterError(
-                f"{path.name}: the suffix says what to write; use one of {', '.join(EXPORTS)}."
-            )
+        fit = self.fit
+        assert fit is not None
         if suffix == ".csv":
             fit.to_csv(path, overwrite=True)
         elif suffix == ".json":
@@ -371,13 +356,7 @@ class SroFit(Dock):
                     figure.savefig(temporary, format=suffix[1:], dpi=200)
 
     def _result(self) -> tuple[Any, Factorization | UnitCellMap]:
-        layer = self.results.layer()
-        if layer is None:
-            raise ParameterError(
-                "There is no factorization to fit. Make one with Plugins > Diffuse "
-                "Scattering > Factorize, or open a saved one."
-            )
-        result = core_object(layer)
+        layer, result = self.source()
         assert isinstance(result, Factorization | UnitCellMap)
         return layer, result
 

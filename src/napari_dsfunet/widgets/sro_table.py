@@ -163,11 +163,15 @@ class SroTable(QTableWidget):
             Known values, NaN where there is none.
         """
         self._filling = True
+        model = self.model()
+        assert model is not None
         try:
             if [o.label for o in self._orbits] != [o.label for o in fit.orbits]:
                 self._make_rows(fit)
             self._orbits = fit.orbits
             held = self._held
+            # Else the view measures all its columns anew after every text.
+            model.blockSignals(True)
             for row, (orbit, alpha, sigma) in enumerate(
                 zip(fit.orbits, fit.alpha, fit.sigma, strict=True)
             ):
@@ -185,8 +189,12 @@ class SroTable(QTableWidget):
                 self._item(row, _MAX).setText(f"{high:g}" if np.isfinite(high) else "")
                 known = np.nan if reference is None else reference[row]
                 self._item(row, _KNOWN).setText(f"{known:.4f}" if np.isfinite(known) else "")
+            model.blockSignals(False)
             self.setColumnHidden(_KNOWN, reference is None)
+            last = model.index(self.rowCount() - 1, self.columnCount() - 1)
+            model.dataChanged.emit(model.index(0, 0), last)
         finally:
+            model.blockSignals(False)
             self._filling = False
 
     def clear_rows(self) -> None:

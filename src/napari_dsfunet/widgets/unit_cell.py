@@ -9,11 +9,10 @@ import numpy as np
 from qtpy.QtWidgets import QComboBox, QPushButton
 from superqt.utils import qdebounced
 
-from dsfunet_core.errors import ParameterError
 from dsfunet_core.factorization.result import Factorization
 from dsfunet_core.plane import ReciprocalPlane
 from napari_dsfunet.forms_order import UnitCellForm
-from napari_dsfunet.layers import cell_layer, core_object, entry, script_of
+from napari_dsfunet.layers import cell_layer, entry, script_of
 from napari_dsfunet.placing import add_above, zoom_to
 from napari_dsfunet.widgets.canvas import Canvas
 from napari_dsfunet.widgets.dock import Dock
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["UnitCell"]
 
 #: What of a map is drawn.
-SHOWN = ("short-range order", "its standard uncertainty", "pixels in a bin")
+SHOWN = ("mean of a bin", "its standard uncertainty", "pixels in a bin")
 
 
 class UnitCell(Dock):
@@ -39,6 +38,10 @@ class UnitCell(Dock):
 
     title = "Unit cell"
     page = "plugin"
+    first = (
+        "There is nothing to fold. Factorize a plane first with Plugins > Diffuse Scattering > "
+        "Factorize, or open a saved factorization."
+    )
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(
@@ -50,10 +53,13 @@ class UnitCell(Dock):
         )
         self.map: UnitCellMap | None = None
         self._source: Any = None
+        self._of = ""
         self._script: tuple[str, ...] = ()
-        self.sources = self.add_layer_choice("Result or plane", _can_be_folded)
+        self.sources = self.add_layer_choice("Result or plane", _can_be_folded, _is_order)
         self.shown = QComboBox()
-        self.shown.addItems(SHOWN)
+        for text in SHOWN:
+            self.shown.addItem(text, text)
+        self.keep(shown=self.shown)
         self.shown.currentIndexChanged.connect(self._draw)
         self.canvas = _CellCanvas(self.viewer)
         self.add_button = QPushButton("Add to the viewer")
@@ -68,13 +74,15 @@ class UnitCell(Dock):
         layer, target = self._target()
         form: UnitCellForm = self.form.value()
         script = self.script()
+        order = isinstance(target, Factorization)
 
         def apply(cell: UnitCellMap) -> str:
             self.map, self._source, self._script = cell, layer, script
+            self._of = "short-range order" if order else "intensity (arb. units)"
             for widget in (self.shown, self.canvas, self.add_button):
                 widget.setVisible(True)
             self._draw()
-            return _words(cell)
+            return _words(cell, order)
 
         return lambda callback, cancel: form.compute(target), apply
 
@@ -84,6 +92,16 @@ class UnitCell(Dock):
         known = script_of(layer)
         name = "result" if isinstance(target, Factorization) else "plane"
         return (*known, *self.form.value().script(name)) if known else ()
+
+    def state(self) -> dict[str, Any]:
+        """What is filled in, and whether there is a map; see :meth:`Dock.state`."""
+        return {**super().state(), "folded": self.map is not None}
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        """Fill in a state and fold again; see :meth:`Dock.restore_state`."""
+        super().restore_state(state)
+        if state.get("folded") and self.sources.layer() is not None and not self.running:
+            self.run_or_cancel()
 
     def add_to_viewer(self) -> None:
         """Add the map as a layer."""
@@ -98,23 +116,21 @@ class UnitCell(Dock):
         zoom_to(self.viewer, layer)
 
     def _target(self) -> tuple[Any, Factorization | ReciprocalPlane]:
-        layer = self.sources.layer()
-        if layer is None:
-            raise ParameterError(
-                "There is nothing to fold. Factorize a plane first with Plugins > Diffuse "
-                "Scattering > Factorize, or open a saved factorization."
-            )
-        target = core_object(layer)
+        layer, target = self.source()
         assert isinstance(target, Factorization | ReciprocalPlane)
         return layer, target
 
     def _draw(self, *_: Any) -> None:
         if self.map is not None:
-            self.canvas.show_content((self.map, self.shown.currentIndex()))
+            shown = self.shown.currentIndex()
+            title = SHOWN[shown] if shown else self._of
+            self.canvas.show_content((self.map, shown, title))
 
     @qdebounced(timeout=150)
     def _form_changed(self, *_: Any) -> None:
-        if self.map is not None and self.sources.layer() is not None and not self.running:
+        if self.running:
+            self.later = self._form_changed
+        elif self.map is not None and self.sources.layer() is not None:
             self.run_or_cancel()
 
     def _layer_changed(self, *_: Any) -> None:
@@ -133,27 +149,32 @@ class _CellCanvas(Canvas):
     def __init__(self, viewer: Any) -> None:
         super().__init__(viewer, height=300)
 
-    def paint(self, figure: Any, content: tuple[UnitCellMap, int]) -> None:
+    def paint(self, figure: Any, content: tuple[UnitCellMap, int, str]) -> None:
         from dsfunet_core.frames import map_frame
         from dsfunet_core.plots import INTENSITY, ORDER, panel
         from dsfunet_core.refine.figures import spread_out
 
-        cell, shown = content
+        cell, shown, title = content
         values = (
             spread_out(cell.values),
             spread_out(np.sqrt(cell.variance)),
             np.where(cell.count > 0, cell.count, np.nan),
         )[shown]
         axes = figure.subplots()
-        panel(axes, values, map_frame(cell), SHOWN[shown], INTENSITY if shown else ORDER)
+        panel(axes, values, map_frame(cell), title, INTENSITY if shown else ORDER)
 
 
-def _words(cell: UnitCellMap) -> str:
+def _words(cell: UnitCellMap, order: bool) -> str:
     filled = cell.count > 0
     text = (
         f"{filled.mean():.0%} of {cell.values.size:,} bins are filled, with "
-        f"{np.median(cell.count[filled]):.0f} pixels each (median). Mean "
-        f"{cell.mean():.4f}; 1 is expected of short-range order."
+        f"{np.median(cell.count[filled]):.0f} pixels each (median). Mean {cell.mean():.4f}"
+    )
+    text += (
+        "; 1 is expected of short-range order."
+        if order
+        else ". These are intensities, form factor and order in one: factorize the plane and "
+        "fold its SRO for the order alone."
     )
     sigma = np.sqrt(cell.variance[filled])
     if np.isfinite(sigma).any():
@@ -162,11 +183,16 @@ def _words(cell: UnitCellMap) -> str:
     return f"{text} Laue class imposed: {laue}."
 
 
+def _is_order(layer: Any) -> bool:
+    noted = entry(layer)
+    return (
+        noted is not None
+        and noted["role"] == "SRO"
+        and isinstance(noted["object"], Factorization)
+    )
+
+
 def _can_be_folded(layer: Any) -> bool:
     noted = entry(layer)
-    if noted is None:
-        return False
-    shown = noted["object"]
-    if isinstance(shown, Factorization):
-        return bool(noted["role"] == "SRO")
-    return isinstance(shown, ReciprocalPlane) and shown.has_geometry
+    shown = None if noted is None else noted["object"]
+    return _is_order(layer) or (isinstance(shown, ReciprocalPlane) and shown.has_geometry)

@@ -14,12 +14,13 @@ class WheelGuard(QObject):
     Parameters
     ----------
     parent : QWidget
-        Whose editors are guarded, once :meth:`guard` was called.
+        Whose editors are guarded, also those that are added later.
     """
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self._widget = parent
+        parent.installEventFilter(self)
 
     def guard(self) -> None:
         """Guard all editors that there are by now."""
@@ -32,9 +33,15 @@ class WheelGuard(QObject):
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
         """Ignore the wheel over an editor that has no focus."""
+        if event is None:
+            return False
+        if watched is self._widget:
+            # Whatever is added to a dock asks for its place before it is seen.
+            if event.type() in (QEvent.Type.LayoutRequest, QEvent.Type.Show):
+                self.guard()
+            return False
         if (
-            event is not None
-            and event.type() == QEvent.Type.Wheel
+            event.type() == QEvent.Type.Wheel
             and isinstance(watched, QWidget)
             and not watched.hasFocus()
         ):
