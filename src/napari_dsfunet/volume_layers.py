@@ -83,12 +83,13 @@ def volume_map_layer(
     axes : tuple of int, optional
         Array axes in the order in which the layer is to have them.
     """
+    from napari_dsfunet.lazy import LazyVolume
     from napari_dsfunet.view import layer_affine
 
     volume = result.volume
     axes = array_axes(volume) if axes is None else axes
     values = map_of(result, role)
-    start = first_layer(volume, axes[0])
+    start = first_layer(LazyVolume(volume, axes))
     options: dict[str, Any] = {
         "name": f"{volume.name} {VOLUME_ROLES[role]}",
         "affine": layer_affine(volume, axes, (1, 2), start),
