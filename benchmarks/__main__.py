@@ -68,8 +68,7 @@ def main() -> None:
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="keep figures plane by plane, and go on from those that are there (those of "
-        "validation in benchmarks/records)",
+        help="keep figures plane by plane, and go on from those that are there",
     )
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
     arguments = parser.parse_args()
@@ -96,7 +95,7 @@ def main() -> None:
                 for c in arguments.counts
             }
         elif which == "lattice-search":
-            folder = arguments.output if arguments.resume else None
+            folder = RECORDS if arguments.resume else None
             results = {
                 f"{c:g}": lattice_search.run(arguments.planes, c, console, folder)
                 for c in arguments.counts
@@ -108,7 +107,7 @@ def main() -> None:
                 for c in (0.0, 20.0, 5.0)
             }
         elif which == "applicability":
-            folder = arguments.output if arguments.resume else None
+            folder = RECORDS if arguments.resume else None
             results = {
                 "applicability": applicability.run(
                     arguments.planes, arguments.method, console, folder
