@@ -73,7 +73,7 @@ def test_datasets_are_offered_and_asked_for(dock: OpenFile, several: Path, qtbot
     [
         ({"cell": "5 6 7"}, "6 numbers"),
         ({"limits": "1 2 x 4"}, "4 or 6 numbers"),
-        ({"path": ""}, "no file is named"),
+        ({"path": ""}, "No file is named"),
         ({"path": "/nowhere/x.h5"}, "x.h5"),
     ],
 )
