@@ -64,7 +64,7 @@ def explain_choices(result: Factorization) -> list[Choice]:
     """
     explained = [
         _mask(result),
-        _lattice(result.choices),
+        _lattice(result),
         _weights(result.choices),
         _filling(result.choices),
         _support(result.choices),
@@ -118,8 +118,22 @@ def _weights(choices: dict[str, Any]) -> Choice | None:
     return Choice("weights", f"{choices['weights']} (SHA-256 {checksum}…)", why)
 
 
-def _lattice(choices: dict[str, Any]) -> Choice | None:
+def _found(result: Factorization) -> str:
+    """A lattice that was found: its reciprocal vectors, and the angle between them."""
+    assert result.lattice is not None
+    first, second = result.lattice.basis.T
+    lengths = np.linalg.norm(first), np.linalg.norm(second)
+    angle = float(np.degrees(np.arccos(first @ second / np.prod(lengths))))
+    vectors = " and ".join(f"({x:.2f}, {y:.2f})" for x, y in (first, second))
+    return (
+        f"found blind: reciprocal vectors {vectors} pixels along rows and columns, "
+        f"{lengths[0]:.2f} and {lengths[1]:.2f} long, {angle:.1f}° apart"
+    )
+
+
+def _lattice(result: Factorization) -> Choice | None:
     """Where the lattice came from, and how far it was moved."""
+    choices = result.choices
     source = choices.get("lattice_from")
     if source is None:
         return None
@@ -127,7 +141,7 @@ def _lattice(choices: dict[str, Any]) -> Choice | None:
     if source == "none":
         return Choice("lattice", "not found", why)
     if source == "search":
-        return Choice("lattice", "found blind", f"{why} {choices['lattice_reason']}")
+        return Choice("lattice", _found(result), f"{why} {choices['lattice_reason']}")
     if "basis_shift" not in choices:
         return Choice("lattice", "given", why)
     moved = float(np.abs(choices["basis_shift"]).max())

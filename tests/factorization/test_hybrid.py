@@ -137,3 +137,11 @@ def test_evaluate_with_and_without_the_lattice(known):
     assert same_lattice(np.linalg.inv(found).T, truth.plane.lattice.direct_basis)
     with pytest.raises(ParameterError, match='"hybrid" only'):
         evaluate_set(one, method="lattice", blind=True)
+
+
+def test_an_image_of_one_value_is_refused_before_a_search(known):
+    flat = known[1].replace(
+        intensity=np.ones(known[1].shape), cell=None, origin=None, steps=None
+    )
+    with pytest.raises(ParameterError, match="same intensity"):
+        factorize(flat, "hybrid")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 
 from dsfunet_core.cli.console import (
     JsonOption,
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["mask"]
 
 _BACKGROUNDS = ("radial", "constant")
+#: Share of the measured pixels from which peaks are suspected to be maxima of the order.
+MANY = 0.2
 
 
 def mask(
@@ -215,6 +218,7 @@ def mask(
         if background is not None:
             data, taken = _without_background(data, background, scale)
         out = data.pixels_out()
+        _warn_of_many(out.get("bragg", 0), int(before.valid.sum()), radius)
         if fill:
             data = masking.fill(data, "bragg")
         write(output, data, overwrite=overwrite)
@@ -249,6 +253,17 @@ def _recorded(data: Any, reason: str) -> Any:
     steps = data.provenance.get("processing", [])
     step = {"step": "unmask", "layer": reason}
     return data.replace(provenance={**data.provenance, "processing": [*steps, step]})
+
+
+def _warn_of_many(bragg: int, measured: int, radius: Any) -> None:
+    """Say so where so much was taken for peaks that maxima of the order may be among them."""
+    if radius == "auto" and bragg > MANY * measured:
+        Console(stderr=True).print(
+            f"{bragg / measured:.0%} of the measured pixels were taken for Bragg peaks. Maxima "
+            "of the order may be among them: look at --picture FILE.png, or give a radius such "
+            "as --bragg 0.06 (Å⁻¹).",
+            style="yellow",
+        )
 
 
 def _draw(

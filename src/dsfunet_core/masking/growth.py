@@ -58,8 +58,9 @@ RING_PIXELS = 4
 WINDOW, LEAST, MOST = 0.6, 4.0, 16.0
 #: Widths tried: in pixels at least, in windows at most, and how many.
 NARROWEST, WIDEST, WIDTHS = 0.45, 0.4, 14
-#: Height over the background from which a peak is no diffuse maximum.
-SHARP = 8.0
+#: Height over the background from which a peak is no diffuse maximum; from which it is none
+#: where it is one of few.
+SHARP, LONE = 8.0, 16.0
 #: Farthest that a peak may lie from its position, in pixels.
 SHIFT = 1.5
 #: Peaks that make a population, its least spread (of shifts in pixels, and of logarithms),
@@ -362,6 +363,10 @@ class _Growing:
             np.where(ends > 0, np.maximum(ends, self.pixel), 0.0), variance
         )
         seen = self.values[:, 0] > SEEN * self.sigma
+        if self.sharp.sum() < ENOUGH:
+            # Too few to tell others by, and one maximum in hundreds may pass for sharp.
+            level = np.maximum(np.median(self.background, axis=1), self.typical / 2)
+            return np.where(self.sharp & (self.values[:, 0] > LONE * level), radius, 0.0)
         if self.sharp[self.fitted].mean() > COMMON:
             least = MIDDLE if self.weak else SMALLEST
             radius = np.maximum(radius, np.quantile(radius[seen], least))
