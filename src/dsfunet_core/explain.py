@@ -124,7 +124,9 @@ def _found(result: Factorization) -> str:
     first, second = result.lattice.basis.T
     lengths = np.linalg.norm(first), np.linalg.norm(second)
     angle = float(np.degrees(np.arccos(first @ second / np.prod(lengths))))
-    vectors = " and ".join(f"({x:.2f}, {y:.2f})" for x, y in (first, second))
+    vectors = " and ".join(
+        "({:.2f}, {:.2f})".format(*(np.round(v, 2) + 0.0)) for v in (first, second)
+    )
     return (
         f"found blind: reciprocal vectors {vectors} pixels along rows and columns, "
         f"{lengths[0]:.2f} and {lengths[1]:.2f} long, {angle:.1f}° apart"
