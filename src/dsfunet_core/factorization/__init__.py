@@ -141,13 +141,6 @@ def factorize(
             '(plane.replace(cell=..., ...)), or use method = "hybrid" (--method hybrid), which '
             "looks for the lattice itself."
         )
-    measured = plane.intensity[plane.valid & np.isfinite(plane.intensity)]
-    if measured.size and np.ptp(measured) <= 1e-6 * np.abs(measured).max():
-        raise ParameterError(
-            f"plane {plane.name!r} has the same intensity, {float(measured[0]):.4g}, in every "
-            "measured pixel: there is nothing to factorize. Check that this is the array with "
-            "the intensities."
-        )
     data = _plane_data(plane) if plane.has_geometry else None
     if data is not None:
         _check_resolved(plane.lattice.direct_basis, plane.shape, order)

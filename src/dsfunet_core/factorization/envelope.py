@@ -13,14 +13,12 @@ __all__ = ["radial_envelope"]
 
 #: Rings of |Q| averaged over, and pixels a ring must hold to count.
 RINGS, MIN_PIXELS = 40, 20
-#: Degree of the polynomial in |Q| fitted to the logarithm of the ring means.
-DEGREE = 3
 
 
 def radial_envelope(
     intensity: NDArray, valid: NDArray[np.bool_], q_norm: NDArray
 ) -> NDArray[np.float64]:
-    """Mean intensity as a smooth function of |Q|.
+    """Gaussian fall-off of the mean intensity with |Q|.
 
     Parameters
     ----------
@@ -34,7 +32,12 @@ def radial_envelope(
     Returns
     -------
     ndarray, same shape
-        Positive; constant beyond the measured range of |Q|.
+        Positive, and nowhere rising with |Q|.
+
+    Notes
+    -----
+    Fitted to the logarithms of the means over rings. The transform of a Gaussian is compact,
+    so that the form factor over it is as compact in real space as the form factor.
     """
     scaled = q_norm / q_norm.max()
     ring = np.minimum((scaled * RINGS).astype(int), RINGS - 1)

@@ -11,7 +11,7 @@ import torch
 from scipy import ndimage
 
 from dsfunet_core.factorization.problem import jacobian_fields
-from dsfunet_core.factorization.solver import Solution, cholesky, form_factor_step
+from dsfunet_core.factorization.solver import Solution, cholesky
 from dsfunet_core.factorization.support import annular_prior
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ __all__ = ["extrapolated", "filled_from", "refilled"]
 EXTRAPOLATION_MISFIT = 1e-4
 #: Rounds of re-estimating the prior from the solution.
 PRIOR_ROUNDS = 2
-#: Cycles of filling dead zones, the first of them without bounds.
-FILL_CYCLES = 4
+#: Cycles of filling dead zones between bounds, after one without.
+BOUNDED_CYCLES = 3
 #: Neighbourhood of the prior's place-by-place estimate [grid steps], and the share of what
 #: is known from |x| alone.
 NEIGHBOURS, RING_SHARE = 0.7, 0.05
@@ -67,20 +67,45 @@ def refilled(
     misfit : Tensor, shape (batch,)
         Scale of the variances that was assumed.
     """
-    weights, misfit = solution.weights, _assumed_misfit(problem, solution)
-    unknowns = solution.unknowns
+    fit = _Fit(problem, solution)
+    coefficients = solution.unknowns.form_factor
     for _ in range(PRIOR_ROUNDS):
-        prior_variance = annular_prior(problem.form_factor_basis, spacing, unknowns.form_factor)
-        problem = replace(problem, prior_variance=prior_variance)
-        unknowns = form_factor_step(problem, unknowns, weights, misfit)
-    return problem, unknowns, misfit
+        variance = annular_prior(problem.form_factor_basis, spacing, coefficients)
+        coefficients = fit.solved(variance)
+    problem = replace(problem, prior_variance=variance)
+    return problem, replace(solution.unknowns, form_factor=coefficients), fit.misfit
 
 
-def _assumed_misfit(problem: Problem, solution: Solution) -> Tensor:
-    """Scale of the variances, not below what correlated model errors amount to."""
-    weights = solution.weights
-    signal = (weights * problem.intensity**2).sum((1, 2)) / problem.valid.sum((1, 2))
-    return solution.misfit.clamp(min=EXTRAPOLATION_MISFIT * signal)
+class _Fit:
+    """Least squares of the form factor alone, the order as a solution left it.
+
+    Parameters
+    ----------
+    problem, solution
+        Data, bases; short-range order, background and weights.
+    """
+
+    def __init__(self, problem: Problem, solution: Solution) -> None:
+        basis, weights = problem.form_factor_basis, solution.weights
+        power = (weights * problem.intensity**2).sum((1, 2)) / problem.valid.sum((1, 2))
+        #: Scale of the variances, not below what correlated model errors amount to.
+        self.misfit = solution.misfit.clamp(min=EXTRAPOLATION_MISFIT * power)
+        slope, _ = jacobian_fields(problem, solution.fields)
+        signal = problem.intensity - solution.fields.background
+        scale = self.misfit[:, None]
+        self._matrix = basis.gram(weights * slope**2) / scale[..., None]
+        self._right = basis.analyze(weights * slope * signal) / scale
+        self._mean = torch.zeros_like(self._right)
+        self._mean[:, 0] = 1 / math.sqrt(2)
+
+    def solved(
+        self, variance: Tensor, matrix: Tensor | None = None, right: Tensor | None = None
+    ) -> Tensor:
+        """Coefficients under a prior, and under further terms of the normal equations."""
+        total = self._matrix.clone() if matrix is None else matrix + self._matrix
+        total.diagonal(dim1=1, dim2=2).add_(1 / variance)
+        vector = self._right + self._mean / variance + (0 if right is None else right)
+        return torch.cholesky_solve(vector[..., None], cholesky(total))[..., 0]
 
 
 def extrapolated(problem: Problem, solution: Solution, spacing: NDArray) -> NDArray[np.float64]:
@@ -103,35 +128,27 @@ def extrapolated(problem: Problem, solution: Solution, spacing: NDArray) -> NDAr
     Returns
     -------
     ndarray, shape (batch, H, W)
-        Not negative, and nowhere larger than in measured pixels.
+        Not negative, and over its fall-off nowhere larger than in measured pixels.
     """
     basis, envelope = problem.form_factor_basis, problem.envelope
-    weights, misfit = solution.weights, _assumed_misfit(problem, solution)[:, None]
-    slope, _ = jacobian_fields(problem, solution.fields)
-    data = basis.gram(weights * slope**2) / misfit[..., None]
-    signal = problem.intensity - solution.fields.background
-    right = basis.analyze(weights * slope * signal) / misfit
-    mean = torch.zeros_like(right)
-    mean[:, 0] = 1 / math.sqrt(2)
+    fit = _Fit(problem, solution)
+    coefficients = fit.solved(annular_prior(basis, spacing, solution.unknowns.form_factor))
     # Neighbouring pixels are not independent: one bound for every unknown's worth of them.
     bound = basis.size / math.prod(basis.shape) / BOUND_SIGMA**2
-    coefficients = solution.unknowns.form_factor
     below = above = torch.zeros_like(problem.valid)
     unseen = problem.valid == 0
-    for cycle in range(FILL_CYCLES):
-        variance = annular_prior(basis, spacing, coefficients)
-        matrix, vector = data.clone(), right
-        if cycle > 0:
-            variance = local_prior(basis, coefficients, variance)
-            h = basis.synthesize(coefficients)
-            top = (envelope * h * problem.valid).amax((1, 2), keepdim=True)
-            below = torch.where((h < 0) & unseen, 1, below)
-            above = torch.where((envelope * h > top) & unseen, 1, above)
-            matrix += basis.gram(bound * (below + above * (envelope / top) ** 2))
-            vector = vector + basis.analyze(bound * above * envelope / top)
-        matrix.diagonal(dim1=1, dim2=2).add_(1 / variance)
-        vector = (vector + mean / variance)[..., None]
-        coefficients = torch.cholesky_solve(vector, cholesky(matrix))[..., 0]
+    for _ in range(BOUNDED_CYCLES):
+        ring = annular_prior(basis, spacing, coefficients)
+        variance = local_prior(basis, coefficients, ring)
+        h = basis.synthesize(coefficients)
+        top = (envelope * h * problem.valid).amax((1, 2), keepdim=True)
+        below = torch.where((h < 0) & unseen, 1, below)
+        above = torch.where((envelope * h > top) & unseen, 1, above)
+        coefficients = fit.solved(
+            variance,
+            basis.gram(bound * (below + above * (envelope / top) ** 2)),
+            basis.analyze(bound * above * envelope / top),
+        )
     h = basis.synthesize(coefficients)
     measured = torch.where(problem.valid > 0, h, torch.zeros_like(h))
     h = torch.minimum(h.clamp(min=0), measured.amax((1, 2), keepdim=True))

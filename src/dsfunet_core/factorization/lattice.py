@@ -168,7 +168,14 @@ def factorize_arrays(
     )
     if not problem.form_factor_basis.centric and has_inversion(planes, problem, solution):
         problem, unknowns = impose_inversion(problem, solution.unknowns, spacing, radius)
-        solution = solve(problem, unknowns, max_cycles=6, tick=report.tick, cancelled=cancelled)
+        solution = solve(
+            problem,
+            unknowns,
+            max_cycles=6,
+            tolerance=tolerance,
+            tick=report.tick,
+            cancelled=cancelled,
+        )
     filled = solved_alone = extrapolated(problem, solution, spacing)
     if guesses is not None:
         # A disc of real space is an ellipse of cycles a pixel: its mean radius will do.

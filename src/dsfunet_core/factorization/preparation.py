@@ -22,6 +22,8 @@ __all__ = ["build_problem"]
 #: Places told apart along each edge of a reciprocal cell, and the fraction of the cells in
 #: which one must have been measured to count as seen.
 CELL_BINS, HARDLY = 20, 0.05
+#: Range of the intensities, relative to the largest, that is none.
+NO_CONTRAST = 1e-6
 #: Degree of the background polynomial along each axis, in total.
 BACKGROUND_DEGREE = 3
 
@@ -76,6 +78,11 @@ def build_problem(
             raise ParameterError(
                 f"plane {i} has no positive intensity in its valid pixels, so there is no "
                 "diffuse scattering to factorize. Check the plane and the mask."
+            )
+        if np.ptp(p.intensity[p.valid]) <= NO_CONTRAST * np.abs(p.intensity[p.valid]).max():
+            raise ParameterError(
+                f"plane {i} has the same intensity in every valid pixel, so there is nothing "
+                "to factorize. Check that this is the array with the intensities."
             )
     scale = np.array([p.intensity[p.valid].mean() for p in planes])
     if np.any(scale <= 0):

@@ -32,8 +32,6 @@ def prior(problem: Problem) -> tuple[Tensor, Tensor]:
     precision[:, n + m :] = (BACKGROUND_PRIOR_SIGMA * problem.mean_intensity()[:, None]) ** -2
     mean = torch.zeros_like(precision)
     mean[:, 0] = 1 / math.sqrt(2)
-    if problem.prior_mean is not None:
-        mean[:, :n] = problem.prior_mean
     return precision, mean
 
 

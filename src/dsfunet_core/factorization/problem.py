@@ -41,8 +41,6 @@ class Problem:
         Smooth functions spanning the background.
     robust : bool
         Give outliers no weight.
-    prior_mean : Tensor, shape (batch, n_P), optional
-        Coefficients of H expected before the data speak; of a constant 1 when left out.
     """
 
     intensity: Tensor
@@ -56,7 +54,6 @@ class Problem:
     observations: Tensor | None = None
     background_basis: Tensor | None = None
     robust: bool = True
-    prior_mean: Tensor | None = None
 
     def without(self, held_out: Tensor) -> Problem:
         """The same problem with some pixels (1 in ``held_out``) left out."""

@@ -203,8 +203,11 @@ class _Growing:
         """
         if self.weak:
             return self.fitted & (height > SEEN * sigma)
-        level = np.maximum(np.median(self.background, axis=1), self.typical / 2)
-        return self.fitted & (height > STRONG * sigma) & (height > SHARP * level)
+        return self.fitted & (height > STRONG * sigma) & (height > SHARP * self._level())
+
+    def _level(self) -> NDArray[np.float64]:
+        """Background that a peak is compared with."""
+        return np.maximum(np.median(self.background, axis=1), self.typical / 2)
 
     def _start(self, fit: PeakFits) -> None:
         """First values, and a first guess of the order from what no peak covers."""
@@ -365,8 +368,8 @@ class _Growing:
         seen = self.values[:, 0] > SEEN * self.sigma
         if self.sharp.sum() < ENOUGH:
             # Too few to tell others by, and one maximum in hundreds may pass for sharp.
-            level = np.maximum(np.median(self.background, axis=1), self.typical / 2)
-            return np.where(self.sharp & (self.values[:, 0] > LONE * level), radius, 0.0)
+            lone = self.sharp & (self.values[:, 0] > LONE * self._level())
+            return np.where(lone, radius, 0.0)
         if self.sharp[self.fitted].mean() > COMMON:
             least = MIDDLE if self.weak else SMALLEST
             radius = np.maximum(radius, np.quantile(radius[seen], least))

@@ -24,7 +24,7 @@ from napari_dsfunet.layers import core_object, entry, script_of
 from napari_dsfunet.placing import add_above, side_by_side
 from napari_dsfunet.volume_layers import VOLUME_ROLES, volume_result_layers
 from napari_dsfunet.widgets.alpha_table import AlphaTable
-from napari_dsfunet.widgets.dock import Dock
+from napari_dsfunet.widgets.exporting import ExportingDock
 from napari_dsfunet.widgets.fit_canvas import AlphaPlot
 from napari_dsfunet.workers import Compute
 
@@ -35,17 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FactorizeVolume"]
 
-#: Suffix → what is written.
-EXPORTS = {
-    ".h5": "Result file: volume, both factors, α with covariance",
-    ".csv": "Table of α",
-    ".txt": "Correlations for a Yell model",
-    ".png": "Figure of α against distance",
-    ".pdf": "Figure of α against distance",
-}
 
-
-class FactorizeVolume(Dock):
+class FactorizeVolume(ExportingDock):
     """Factorize a volume: I = F·S with α of all vectors from one fit.
 
     Parameters
@@ -56,6 +47,18 @@ class FactorizeVolume(Dock):
 
     title = "Factorize volume"
     page = "volumes"
+    exports = {
+        ".h5": "Result file: volume, both factors, α with covariance",
+        ".csv": "Table of α",
+        ".txt": "Correlations for a Yell model",
+        ".png": "Figure of α against distance",
+        ".pdf": "Figure of α against distance",
+    }
+    proposed = "volume-result.h5"
+    first = (
+        "There is no volume to factorize. Open a reconstruction, or drop its file onto the "
+        "viewer; planes are taken apart by Plugins > Diffuse Scattering > Factorize."
+    )
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(
@@ -79,11 +82,6 @@ class FactorizeVolume(Dock):
         self.plot = AlphaPlot(self.viewer)
         self.chosen = QLabel()
         self.chosen.setWordWrap(True)
-        self.export_button = QPushButton("Export…")
-        self.export_button.setToolTip(
-            "Write " + ", ".join(f"{suffix}: {what}" for suffix, what in EXPORTS.items()) + "."
-        )
-        self.export_button.clicked.connect(self.ask_and_export)
         self.compare_button = QPushButton("Compare with…")
         self.compare_button.setToolTip("Known values: a CSV table with u, v, w and alpha.")
         self.compare_button.clicked.connect(self.ask_and_compare)
@@ -165,30 +163,32 @@ class FactorizeVolume(Dock):
         self.chosen.setText(chosen(result))
         self.panel.setVisible(True)
 
-    def ask_and_export(self) -> None:
-        """Ask for a file and write there."""
-        filters = ";;".join(f"{what} (*{suffix})" for suffix, what in EXPORTS.items())
-        path, _ = QFileDialog.getSaveFileName(self, "Export", "volume-result.h5", filters)
-        if path:
-            self.export(path)
-
-    def export(self, path: str) -> None:
-        """Write what the suffix asks for, replacing what the user agreed to replace.
-
-        Parameters
-        ----------
-        path : str
-            Its suffix is one of :data:`EXPORTS`.
-        """
+    def nothing_yet(self) -> str:
+        """See :meth:`ExportingDock.nothing_yet`."""
         if self.result is None:
-            self.show_error("There is no result to export yet; factorize a volume first.")
-            return
-        try:
-            self._export(Path(path), self.result)
-        except (DsfunetError, OSError) as error:
-            self.show_error(f"Nothing was written: {error}")
-            return
-        self.message.setText(f"Written: {path}")
+            return "there is no result to export yet; factorize a volume first."
+        return ""
+
+    def write(self, path: Path, suffix: str) -> None:
+        """Write the result; see :meth:`ExportingDock.write`."""
+        from dsfunet_core.io.files import replacing
+        from dsfunet_core.refine.figures import alpha_figure
+        from dsfunet_core.refine.yell import correlations
+        from dsfunet_core.volume_factorization import write_volume_factorization
+
+        result = self.result
+        assert result is not None
+        if suffix == ".h5":
+            write_volume_factorization(path, result, overwrite=True)
+        elif suffix == ".csv":
+            result.to_csv(path, overwrite=True)
+        else:
+            with replacing(path, overwrite=True) as temporary:
+                if suffix == ".txt":
+                    text = correlations(result.orbits, result.alpha, result.laue_class)
+                    temporary.write_text(text, encoding="utf-8")
+                else:
+                    alpha_figure(result).savefig(temporary, format=suffix[1:], dpi=200)
 
     def ask_and_compare(self) -> None:
         """Ask for a file with known values and show them beside the refined ones."""
@@ -259,38 +259,8 @@ class FactorizeVolume(Dock):
         column.addWidget(self.chosen)
         return panel
 
-    def _export(self, path: Path, result: VolumeFactorization) -> None:
-        from dsfunet_core.io.files import replacing
-        from dsfunet_core.refine.figures import alpha_figure
-        from dsfunet_core.refine.yell import correlations
-        from dsfunet_core.volume_factorization import write_volume_factorization
-
-        suffix = path.suffix.lower()
-        if suffix not in EXPORTS:
-            raise ParameterError(
-                f"{path.name}: the suffix says what to write; use one of {', '.join(EXPORTS)}."
-            )
-        if suffix == ".h5":
-            write_volume_factorization(path, result, overwrite=True)
-        elif suffix == ".csv":
-            result.to_csv(path, overwrite=True)
-        else:
-            with replacing(path, overwrite=True) as temporary:
-                if suffix == ".txt":
-                    text = correlations(result.orbits, result.alpha, result.laue_class)
-                    temporary.write_text(text, encoding="utf-8")
-                else:
-                    alpha_figure(result).savefig(temporary, format=suffix[1:], dpi=200)
-
     def _volume(self) -> tuple[Any, ReciprocalVolume]:
-        layer = self.volumes.layer()
-        if layer is None:
-            raise ParameterError(
-                "There is no volume to factorize. Open a reconstruction, drop its file onto "
-                "the viewer; planes are taken apart by Plugins > Diffuse Scattering > "
-                "Factorize."
-            )
-        volume = core_object(layer)
+        layer, volume = self.source()
         assert isinstance(volume, ReciprocalVolume)
         return layer, volume
 
