@@ -165,8 +165,11 @@ def mask(screen: Screen) -> None:
     dock.form.set_value(dock.form.kind(bragg="radius", radius=0.05, hot_pixels=True))
     pump(0.3)
     dock.preview()
-    while dock.running:
-        pump(0.05)
+    # The form was changed, and the preview follows once more.
+    for _ in range(2):
+        pump(0.5)
+        while dock.running:
+            pump(0.05)
     screen.picture("mask")
     screen.viewer.layers.remove(screen.viewer.layers["what goes out"])
     dock.form.set_value(dock.form.kind())
