@@ -36,6 +36,20 @@ def _entry(default: Any, label: str, tip: str, **layout: Any) -> Any:
     return field(default=default, metadata={"label": label, "tip": tip, **layout})
 
 
+def support_entry() -> Any:
+    """Field for the radius of the form factor's support, of planes and volumes."""
+    return _entry(
+        0.0,
+        "Support",
+        "Radius in real space that holds the autocorrelation of the difference of the "
+        "two molecules: about one molecule's diameter. Auto chooses by cross-validation.",
+        high=200.0,
+        step=0.5,
+        unit=" Å",
+        special="auto",
+    )
+
+
 @dataclass(frozen=True)
 class Form:
     """What every form can do."""
@@ -205,16 +219,7 @@ class FactorizeForm(Form):
         choices={"auto": "quickest"},
         open=True,
     )
-    support: float = _entry(
-        0.0,
-        "Support",
-        "Radius in real space that holds the autocorrelation of the difference of the "
-        "two molecules: about one molecule's diameter. Auto chooses by cross-validation.",
-        high=200.0,
-        step=0.5,
-        unit=" Å",
-        special="auto",
-    )
+    support: float = support_entry()
     refine_lattice: bool = _entry(
         False,
         "Refine the lattice",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_dsfunet.forms import LAUE_CHOICES, Form, _entry
+from napari_dsfunet.forms import LAUE_CHOICES, Form, _entry, support_entry
 
 if TYPE_CHECKING:
     from dsfunet_core.factorization import CancelToken
@@ -34,16 +34,7 @@ class VolumeForm(Form):
         "for that.",
         choices=LAUE_CHOICES,
     )
-    support: float = _entry(
-        0.0,
-        "Support",
-        "Radius in real space that holds the autocorrelation of the difference of the "
-        "two molecules: about one molecule's diameter. Auto chooses by cross-validation.",
-        high=200.0,
-        step=0.5,
-        unit=" Å",
-        special="auto",
-    )
+    support: float = support_entry()
     limit: float = _entry(
         0.0,
         "|h|, |k|, |l| up to",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ASSUMPTIONS",
     "Check",
+    "lowest_order",
     "mean_order",
     "structured_share",
 ]
@@ -242,8 +243,19 @@ def negative_order(evidence: Evidence) -> Check:
     """Lowest value of the short-range order, which is a square and not below 0."""
     sro = evidence.result.sro
     where = np.unravel_index(np.argmin(sro), sro.shape)
-    sigmas, value = evidence.result.sro_sigma, float(sro[where])
-    limit = NEGATIVE - 3 * (0.0 if sigmas is None else float(sigmas[where]))
+    sigmas = evidence.result.sro_sigma
+    return lowest_order(float(sro[where]), 0.0 if sigmas is None else float(sigmas[where]))
+
+
+def lowest_order(value: float, sigma: float) -> Check:
+    """Whether an order that goes below zero may do so.
+
+    Parameters
+    ----------
+    value, sigma : float
+        Lowest short-range order, and its standard uncertainty.
+    """
+    limit = NEGATIVE - 3 * sigma
     passed = value >= limit
     return Check(
         "lowest short-range order",
@@ -254,7 +266,8 @@ def negative_order(evidence: Evidence) -> Check:
         "It is nowhere below 0 by more than its error, as must be."
         if passed
         else "It goes below 0, which no arrangement of sites gives: too much was subtracted, "
-        "a range of the order that is too short, or scattering that is no product.",
+        "a range of the order that is too short, a part of the cell that was masked in every "
+        "cell alike, or scattering that is no product.",
     )
 
 

@@ -31,19 +31,39 @@ def contrast(evidence: Evidence) -> Check | None:
     if np.any(sigma.imag > 0):
         parts.append(coefficients.values.imag / np.where(sigma.imag > 0, sigma.imag, np.inf))
     value = float(np.max(np.abs(np.concatenate(parts))))
+    shown = f"±{strength:.2f} about 1; strongest coefficient"
+    return contrast_of_order(value, sum(len(p) for p in parts), "coefficient", "plane", shown)
+
+
+def contrast_of_order(
+    value: float, number: int, what: str, subject: str, shown: str | None = None
+) -> Check:
+    """Whether there is order at all.
+
+    Parameters
+    ----------
+    value : float
+        Largest parameter of the order over its standard uncertainty.
+    number : int
+        Parameters of which it is the largest.
+    what, subject : str
+        What they are called, and what was factorized.
+    shown : str, optional
+        Said before the figure.
+    """
     # The largest of many: 3σ is what one of them is allowed by chance alone.
-    limit = max(CONTRAST, float(np.sqrt(2 * np.log(sum(len(p) for p in parts)))) + 1.5)
+    limit = max(CONTRAST, float(np.sqrt(2 * np.log(number))) + 1.5)
     passed = value >= limit
     return Check(
         "contrast of the order",
         value,
         limit,
         passed,
-        f"±{strength:.2f} about 1; strongest coefficient {value:.0f}σ (limit {limit:.1f}σ)",
+        f"{shown or f'strongest {what}'} {value:.0f}σ (limit {limit:.1f}σ)",
         "There is short-range order, well above its errors."
         if passed
-        else "No coefficient stands out of its errors: the arrangement is random as far as "
-        "this plane can tell, and the form factor is the diffuse scattering itself.",
+        else f"No {what} stands out of its errors: the arrangement is random as far as this "
+        f"{subject} can tell, and the form factor is the diffuse scattering itself.",
         assumption=False,
     )
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dsfunet_core.applicability import Applicability, Check
+from dsfunet_core.applicability.checks import lowest_order
+from dsfunet_core.applicability.data_checks import COVERAGE, contrast_of_order
 from dsfunet_core.volume_factorization.evidence import VolumeEvidence
 
 if TYPE_CHECKING:
@@ -16,7 +18,6 @@ __all__ = ["assess_volume"]
 
 #: Limits; what they limit is told where they are used.
 POWER, ORDER_AGAINST_Q, BACKGROUND, OUTLIERS = 1.02, 1.1, 4.0, 0.002
-NEGATIVE, CONTRAST, COVERAGE = -0.06, 3.0, 0.25
 #: Below this share of the volume's power the residual's structure is the solver's own, and
 #: below this amplitude (in units of the mean product) a background is.
 NEGLIGIBLE, FAINT = 1.5e-5, 1e-3
@@ -54,8 +55,10 @@ def assess_volume(result: VolumeFactorization) -> Applicability:
         _against_q(evidence, own),
         _background(evidence),
         _outliers(result, own),
-        _lowest(evidence),
-        _contrast(result),
+        lowest_order(*evidence.lowest_order()),
+        contrast_of_order(
+            float(np.max(np.abs(result.alpha) / result.sigma)), len(result.alpha), "α", "volume"
+        ),
         _support(result),
         _coverage(result),
     )
@@ -153,43 +156,6 @@ def _outliers(result: VolumeFactorization, own: bool) -> Check:
         if passed
         else "Many voxels are far off the product: Bragg peaks, streaks or rings that should "
         "be masked, or scattering that is no product. Look at the residual.",
-    )
-
-
-def _lowest(evidence: VolumeEvidence) -> Check:
-    value, sigma = evidence.lowest_order()
-    limit = NEGATIVE - 3 * sigma
-    passed = value >= limit
-    return Check(
-        "lowest short-range order",
-        value,
-        limit,
-        passed,
-        f"{value:.3f} (limit {limit:.3f})",
-        "It is nowhere below 0 by more than its error, as must be."
-        if passed
-        else "It goes below 0, which no arrangement of sites gives: too much was subtracted, "
-        "a range of the order that is too short, a part of the cell that was masked in every "
-        "cell alike, or scattering that is no product.",
-    )
-
-
-def _contrast(result: VolumeFactorization) -> Check:
-    value = float(np.max(np.abs(result.alpha) / result.sigma))
-    # The largest of many: 3σ is what one of them is allowed by chance alone.
-    limit = max(CONTRAST, float(np.sqrt(2 * np.log(len(result.alpha)))) + 1.5)
-    passed = value >= limit
-    return Check(
-        "contrast of the order",
-        value,
-        limit,
-        passed,
-        f"strongest α {value:.0f}σ (limit {limit:.1f}σ)",
-        "There is short-range order, well above its errors."
-        if passed
-        else "No α stands out of its errors: the arrangement is random as far as this volume "
-        "can tell, and the form factor is the diffuse scattering itself.",
-        assumption=False,
     )
 
 

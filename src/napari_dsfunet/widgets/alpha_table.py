@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QTableWidget, QTableWidgetItem
+from qtpy.QtWidgets import QTableWidgetItem
 
 from dsfunet_core.refine.alpha_table import with_uncertainty
+from napari_dsfunet.widgets.headed_table import HeadedTable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,23 +32,13 @@ COLUMNS = {
 VECTOR, MULTIPLICITY, LENGTH, ALPHA, SIGMA, RATIO, KNOWN, OFF = range(len(COLUMNS))
 
 
-class AlphaTable(QTableWidget):
+class AlphaTable(HeadedTable):
     """One line an orbit, the shortest first; a click on a heading sorts by it."""
 
     def __init__(self) -> None:
-        super().__init__(0, len(COLUMNS))
-        self.setHorizontalHeaderLabels(list(COLUMNS))
-        for column, tip in enumerate(COLUMNS.values()):
-            item = self.horizontalHeaderItem(column)
-            assert item is not None
-            item.setToolTip(tip)
-        self.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
-        self.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
+        super().__init__(COLUMNS)
+        self.setEditTriggers(HeadedTable.EditTrigger.NoEditTriggers)
         self.setMinimumHeight(220)
-        rows = self.verticalHeader()
-        assert rows is not None
-        rows.setVisible(False)
-        rows.setDefaultSectionSize(22)
         self.setColumnHidden(KNOWN, True)
         self.setColumnHidden(OFF, True)
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QHeaderView, QTableWidget, QTableWidgetItem
+from qtpy.QtWidgets import QHeaderView, QTableWidgetItem
 
 from dsfunet_core.refine.alpha_table import with_uncertainty
+from napari_dsfunet.widgets.headed_table import HeadedTable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +39,7 @@ _REFINE, _VECTOR, _MULTIPLICITY, _LENGTH, _ALPHA, _SIGMA, _KNOWN, _MIN, _MAX = r
 )
 
 
-class SroTable(QTableWidget):
+class SroTable(HeadedTable):
     """One line an orbit.
 
     ``edited`` is emitted when the user holds, frees, changes or bounds a parameter.
@@ -47,20 +48,11 @@ class SroTable(QTableWidget):
     edited = Signal()
 
     def __init__(self) -> None:
-        super().__init__(0, len(COLUMNS))
-        self.setHorizontalHeaderLabels(list(COLUMNS))
-        for column, tip in enumerate(COLUMNS.values()):
-            item = self.horizontalHeaderItem(column)
-            assert item is not None
-            item.setToolTip(tip)
-        self.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QTableWidget.SelectionMode.SingleSelection)
+        super().__init__(COLUMNS)
+        self.setSelectionMode(HeadedTable.SelectionMode.SingleSelection)
         self.setMinimumHeight(190)
-        rows, columns = self.verticalHeader(), self.horizontalHeader()
-        assert rows is not None
+        columns = self.horizontalHeader()
         assert columns is not None
-        rows.setVisible(False)
-        rows.setDefaultSectionSize(22)
         columns.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         self._orbits: tuple[Orbit, ...] = ()
         self._held: dict[Vector, float] = {}
