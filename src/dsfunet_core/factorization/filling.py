@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from scipy import ndimage
 
+from dsfunet_core.factorization.normal_equations import solved
 from dsfunet_core.factorization.problem import jacobian_fields
-from dsfunet_core.factorization.solver import Solution, cholesky
 from dsfunet_core.factorization.support import annular_prior
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from dsfunet_core.factorization.problem import Problem, Unknowns
+    from dsfunet_core.factorization.solver import Solution
     from dsfunet_core.factorization.transforms import FormFactorBasis
 
 __all__ = ["extrapolated", "filled_from", "refilled"]
@@ -105,7 +106,7 @@ class _Fit:
         total = self._matrix.clone() if matrix is None else matrix + self._matrix
         total.diagonal(dim1=1, dim2=2).add_(1 / variance)
         vector = self._right + self._mean / variance + (0 if right is None else right)
-        return torch.cholesky_solve(vector[..., None], cholesky(total))[..., 0]
+        return solved(total, vector)
 
 
 def extrapolated(problem: Problem, solution: Solution, spacing: NDArray) -> NDArray[np.float64]:

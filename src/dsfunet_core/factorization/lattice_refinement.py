@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from dsfunet_core.factorization.normal_equations import cholesky
 from dsfunet_core.factorization.priors import decay_variance, prior
 from dsfunet_core.factorization.problem import (
     Fields,
@@ -17,7 +18,6 @@ from dsfunet_core.factorization.problem import (
     evaluate,
     jacobian_fields,
 )
-from dsfunet_core.factorization.solver import cholesky
 from dsfunet_core.factorization.weighting import pixel_weights
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from scipy import ndimage
 
 from dsfunet_core.factorization.lattice_points import local_mean
 from dsfunet_core.factorization.lattice_refinement import refine_lattice
+from dsfunet_core.factorization.normal_equations import solved
 from dsfunet_core.factorization.pieces import cut_up
 from dsfunet_core.factorization.priors import SRO_PRIOR_SIGMA
 from dsfunet_core.factorization.problem import Unknowns, evaluate
-from dsfunet_core.factorization.solver import cholesky
 from dsfunet_core.factorization.support import REACH, embed, with_support
 from dsfunet_core.factorization.transforms import PADDING, SroBasis
 from dsfunet_core.metrics import unexplained
@@ -238,7 +238,7 @@ class Bench:
         matrix = problem.sro_basis.gram(weights * f**2).sum(0, keepdim=True)
         matrix.diagonal(dim1=1, dim2=2).add_(noise / SRO_PRIOR_SIGMA**2)
         right = problem.sro_basis.analyze(weights * f * (smooth.intensity - f)).sum(0)
-        c = torch.cholesky_solve(right[None, :, None], cholesky(matrix))[..., 0]
+        c = solved(matrix, right[None])
         own = embed(h, basis, problem.form_factor_basis)
         return Unknowns(own, c.expand(len(own), -1), own[:, :0])
 
@@ -348,7 +348,7 @@ def _alone(problem: Problem, expected: float) -> Tensor:
     matrix = basis.gram(weights * envelope**2)
     matrix.diagonal(dim1=1, dim2=2).add_(1 / problem.prior_variance)
     right = basis.analyze(weights * envelope * (problem.intensity - envelope))
-    h = torch.cholesky_solve(right[..., None], cholesky(matrix))[..., 0]
+    h = solved(matrix, right)
     h[:, 0] += 1 / math.sqrt(2)
     return h
 

@@ -24,10 +24,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from scipy.linalg.lapack import dpotrf
 from torch import Tensor
 
 from dsfunet_core.errors import CancelledError
+from dsfunet_core.factorization.normal_equations import solved
 from dsfunet_core.factorization.priors import SRO_PRIOR_SIGMA, decay_variance, prior
 from dsfunet_core.factorization.problem import (
     Fields,
@@ -132,29 +132,6 @@ def gradient(problem: Problem, fields: Fields, weighted_residual: Tensor) -> Ten
     return torch.cat(parts, 1)
 
 
-def cholesky(matrix: Tensor) -> Tensor:
-    """Lower Cholesky factor, with a little more diagonal where rounding asks for it."""
-    factor, failed = _factor(matrix)
-    jitter = 1e-12
-    while failed:
-        diagonal = matrix.diagonal(dim1=1, dim2=2)
-        factor, failed = _factor(matrix + torch.diag_embed(jitter * diagonal))
-        jitter *= 100
-    return factor
-
-
-def _factor(matrix: Tensor) -> tuple[Tensor, bool]:
-    """Cholesky factor, and whether a plane's matrix was not positive definite."""
-    if matrix.device.type != "cpu":
-        factor, info = torch.linalg.cholesky_ex(matrix)
-        return factor, bool((info > 0).any())
-    # SciPy's LAPACK takes two thirds of the time of the one that torch brings, and this is
-    # half of all work. Upper by columns is lower by rows.
-    factor = matrix.clone(memory_format=torch.contiguous_format)
-    infos = [dpotrf(one.T, lower=0, clean=1, overwrite_a=1)[1] for one in factor.numpy()]
-    return factor, any(info > 0 for info in infos)
-
-
 def start(problem: Problem, smooth: Tensor) -> Unknowns:
     """Starting values: the data averaged over a cell for H, then the best S for it.
 
@@ -185,7 +162,7 @@ def start(problem: Problem, smooth: Tensor) -> Unknowns:
         problem.form_factor_basis.analyze(weights * envelope * (problem.intensity - envelope))
         / noise[:, None]
     )
-    step = torch.cholesky_solve(right[..., None], cholesky(matrix))[..., 0]
+    step = solved(matrix, right)
     unknowns = replace(unknowns, form_factor=unknowns.form_factor + step)
     f = envelope * problem.form_factor_basis.synthesize(unknowns.form_factor).clamp(min=0.02)
     weights = valid / f
@@ -193,7 +170,7 @@ def start(problem: Problem, smooth: Tensor) -> Unknowns:
     scale = (weights * (problem.intensity - f) ** 2).sum((1, 2)) / valid.sum((1, 2))
     matrix = matrix + torch.diag_embed((scale / SRO_PRIOR_SIGMA**2)[:, None].expand(-1, m))
     right = problem.sro_basis.analyze(weights * f * (problem.intensity - f))
-    step = torch.cholesky_solve(right[..., None], cholesky(matrix))[..., 0]
+    step = solved(matrix, right)
     return replace(unknowns, sro=step)
 
 
@@ -232,7 +209,7 @@ def form_factor_step(
     matrix = with_prior(basis.gram(weights * d_h**2), misfit, precision[:, :n])
     right = basis.analyze(d_h * residual) / misfit[:, None]
     right = right - precision[:, :n] * (unknowns.form_factor - mean[:, :n])
-    step = torch.cholesky_solve(right[..., None], cholesky(matrix))[..., 0]
+    step = solved(matrix, right)
     return replace(unknowns, form_factor=unknowns.form_factor + step)
 
 
@@ -272,7 +249,7 @@ class _Target:
         negative = (fields.s < 0) * self._negative_weight
         matrix[:, n : n + m, n : n + m] += problem.sro_basis.gram(negative)
         right[:, n : n + m] -= problem.sro_basis.analyze(negative * fields.s)
-        return torch.cholesky_solve(right[..., None], cholesky(matrix))[..., 0]
+        return solved(matrix, right)
 
     def improve(self, unknowns: Unknowns, fields: Fields) -> tuple[Unknowns, Fields]:
         """Take the step, halved for the planes where it overshoots."""

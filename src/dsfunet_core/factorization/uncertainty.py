@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from dsfunet_core.factorization.filling import EXTRAPOLATION_MISFIT, refilled
+from dsfunet_core.factorization.normal_equations import cholesky, solved
 from dsfunet_core.factorization.priors import decay_variance, prior
 from dsfunet_core.factorization.problem import Problem, Unknowns, jacobian_fields
 from dsfunet_core.factorization.solver import (
     Solution,
-    cholesky,
     gradient,
     normal_matrix,
     with_prior,
@@ -122,7 +122,7 @@ def _moved_without_blocks(problem: Problem, solution: Solution, model: Tensor) -
     residual = weights * (problem.intensity - solution.fields.model)
     right = gradient(problem, solution.fields, residual) / solution.misfit[:, None]
     right = right - precision * (solution.unknowns.cat() - mean)
-    step = torch.cholesky_solve(right[..., None], cholesky(matrix))[:, n : n + m]
+    step = solved(matrix, right)[:, n : n + m, None]
     share = 1 - (weights > 0).sum((1, 2)) / (solution.weights > 0).sum((1, 2)).clamp(min=1)
     squared = (step * torch.linalg.solve(model, step)).sum((1, 2)) / m
     return squared * (1 - share) / share.clamp(min=1e-3)
