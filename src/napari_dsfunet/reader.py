@@ -96,7 +96,6 @@ def read_file(path: str | list[str], **options: Any) -> list[LayerData]:
     """
     from dsfunet_core.errors import FileFormatError
     from dsfunet_core.io import read, results
-    from dsfunet_core.volume_factorization import holds_volume_factorization
     from napari_dsfunet.layers import factorization_layers, object_layers, plane_layer
 
     found = Path(path[0] if isinstance(path, list) else path)
@@ -123,7 +122,7 @@ def read_file(path: str | list[str], **options: Any) -> list[LayerData]:
         for _, shown, _ in layers:
             shown["visible"] = False
         return [plane, *layers]
-    if not options and holds_volume_factorization(found):
+    if not options and results.holds_volume_factorization(found):
         from napari_dsfunet.volume_layers import opened_volume_result
 
         return opened_volume_result(found)

@@ -162,7 +162,7 @@ class Follower:
             viewer.dims.events.current_step,
             viewer.layers.selection.events.active,
         ):
-            changed.connect(self.mouse_moved, position="last")
+            changed.connect(self._view_moved, position="last")
         self._update()
 
     def mouse_moved(self, viewer: Any = None, event: Any = None) -> None:
@@ -179,6 +179,11 @@ class Follower:
         if text != overlay.text:
             self._written = overlay.text = text
             overlay.visible = bool(text)
+
+    def _view_moved(self, event: Any = None) -> None:
+        # A mouse that was never over the canvas has nothing under it.
+        if self._written:
+            self.mouse_moved()
 
     def _inserted(self, event: Any) -> None:
         layer = event.value

@@ -35,10 +35,20 @@ if TYPE_CHECKING:
 
     from dsfunet_core.refine.sro import SroRefinement
 
-__all__ = ["add_fit", "load_fit", "load_result", "recognises", "save_result"]
+__all__ = [
+    "VOLUME_ORDER",
+    "add_fit",
+    "holds_volume_factorization",
+    "load_fit",
+    "load_result",
+    "recognises",
+    "save_result",
+]
 
 #: Raised when a file written by the new version cannot be read by the old one.
 FORMAT_VERSION = 1
+#: Group with the α of a factorization of a volume.
+VOLUME_ORDER = "warren_cowley"
 
 _CREATOR = "dsfunet_core"
 _IMAGES = ("form_factor", "sro", "background", "weights", "form_factor_sigma", "sro_sigma",
@@ -57,6 +67,20 @@ def recognises(path: Path) -> bool:
         return False
     with open_hdf5(path) as h5:
         return h5.attrs.get("creator") == _CREATOR
+
+
+def holds_volume_factorization(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is the factorization of a volume.
+
+    Parameters
+    ----------
+    path : path-like
+        Any file; opening one that is not takes no more than this.
+    """
+    if not h5py.is_hdf5(path):
+        return False
+    entry = children(Path(path), "/entry")
+    return VOLUME_ORDER in entry and "form_factor" in entry
 
 
 def save_result(
@@ -358,9 +382,7 @@ def _dataset(group: h5py.Group, name: str, array: NDArray[Any]) -> None:
 
 def _ours(path: str | os.PathLike[str]) -> Path:
     found = existing_file(path)
-    if not recognises(found) and "warren_cowley" in (
-        children(found, "/entry") if h5py.is_hdf5(found) else []
-    ):
+    if holds_volume_factorization(found):
         raise FileFormatError(
             f"{found} is the factorization of a whole volume: its α are refined already, and "
             "read with dsfunet_core.volume_factorization.read_volume_factorization."

@@ -17,9 +17,9 @@ import dsfunet_core
 from dsfunet_core.errors import FileFormatError, ParameterError
 from dsfunet_core.io.files import existing_file, replacing
 from dsfunet_core.io.hdf5 import HDF5Array, text
-from dsfunet_core.io.hdf5_file import children
 from dsfunet_core.io.json_exact import from_json, to_json
 from dsfunet_core.io.nexus_output import write_nexus
+from dsfunet_core.io.results import VOLUME_ORDER, holds_volume_factorization
 from dsfunet_core.plane import ReciprocalVolume
 from dsfunet_core.symmetry import Orbit
 from dsfunet_core.volume_factorization.result import VolumeFactorization
@@ -36,7 +36,6 @@ __all__ = [
 
 #: Raised when a file written by the new version cannot be read by the old one.
 FORMAT_VERSION = 1
-_GROUP = "warren_cowley"
 _SUFFIXES = (".h5", ".hdf5", ".nxs")
 
 
@@ -57,20 +56,6 @@ def check_suffix(path: str | os.PathLike[str]) -> None:
         raise ParameterError(
             f"{path}: a result is a NeXus file; end its name in {', '.join(_SUFFIXES)}."
         )
-
-
-def holds_volume_factorization(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is what :func:`write_volume_factorization` writes.
-
-    Parameters
-    ----------
-    path : path-like
-        Any file.
-    """
-    if not h5py.is_hdf5(path):
-        return False
-    entry = children(Path(path), "/entry")
-    return _GROUP in entry and "form_factor" in entry
 
 
 def write_volume_factorization(
@@ -116,7 +101,7 @@ def write_volume_factorization(
 
 
 def _write_parameters(entry: h5py.Group, result: VolumeFactorization, choices: str) -> None:
-    group = entry.create_group(_GROUP)
+    group = entry.create_group(VOLUME_ORDER)
     group.attrs.update(NX_class="NXdata", signal="alpha")
     group["format_version"] = FORMAT_VERSION
     group["laue_class"] = result.laue_class
@@ -158,8 +143,8 @@ def read_volume_factorization(
     found = existing_file(path)
     if not holds_volume_factorization(found):
         raise FileFormatError(
-            f"{found} is no factorization of a volume (no group /entry/{_GROUP}); it is made "
-            "by dsfunet factorize-volume. Planes' results are read with load_result."
+            f"{found} is no factorization of a volume (no group /entry/{VOLUME_ORDER}); it is "
+            "made by dsfunet factorize-volume. Planes' results are read with load_result."
         )
     version = int(_array(found, "format_version"))
     if version > FORMAT_VERSION:
@@ -204,11 +189,11 @@ def _loaded(volume: ReciprocalVolume) -> ReciprocalVolume:
 
 
 def _array(path: Path, name: str) -> np.ndarray:
-    return np.asarray(HDF5Array(path, f"/entry/{_GROUP}/{name}")[...])
+    return np.asarray(HDF5Array(path, f"/entry/{VOLUME_ORDER}/{name}")[...])
 
 
 def _text(path: Path, name: str) -> str:
-    value = text(path, f"/entry/{_GROUP}/{name}")
+    value = text(path, f"/entry/{VOLUME_ORDER}/{name}")
     if value is None:
         raise FileFormatError(f"{path} has no text {name}; the file is damaged.")
     return value
