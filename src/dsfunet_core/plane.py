@@ -127,8 +127,12 @@ class ReciprocalPlane(MaskLayers):
         """
         if self.cell is None or self.origin is None or self.steps is None:
             raise GeometryError(
-                f"plane {self.name!r} has no unit cell, so its pixels have no hkl. "
-                "Give cell, origin and steps (plane.replace(cell=..., ...))."
+                f"plane {self.name!r} has no unit cell, so its pixels have no hkl.",
+                python="Give cell, origin and steps (plane.replace(cell=..., ...)).",
+                terminal="Give them: dsfunet convert IN placed.nxs --cell … --section … "
+                "--limits …",
+                napari="Open it with Plugins > Diffuse Scattering > Open file, where cell, "
+                "plane and limits can be filled in.",
             )
         return self.cell, np.asarray(self.origin), np.asarray(self.steps)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,26 @@ __all__ = ["get_reader", "read_file", "read_files"]
 
 #: End of the name of saved sessions.
 SESSION = ".dsfunet"
+#: Nothing but HDF5 is called so.
+HDF5_SUFFIXES = (".h5", ".hdf5", ".nxs")
 #: Files of a folder that are opened; more would bury the viewer.
 MOST_FILES = 200
+
+
+def _told(reader: Callable[..., list[LayerData]]) -> Callable[..., list[LayerData]]:
+    """Reader whose errors name menus and fields, where the core would name arguments."""
+
+    @functools.wraps(reader)
+    def read(path: str | list[str], **options: Any) -> list[LayerData]:
+        from dsfunet_core.errors import DsfunetError, FileFormatError
+
+        try:
+            return reader(path, **options)
+        except DsfunetError as error:
+            kind = type(error) if isinstance(error, ValueError) else FileFormatError
+            raise kind(error.told("napari")) from error
+
+    return read
 
 
 def get_reader(path: str | list[str]) -> Callable[..., list[LayerData]] | None:
@@ -29,20 +48,43 @@ def get_reader(path: str | list[str]) -> Callable[..., list[LayerData]] | None:
     Returns
     -------
     callable or None
-        None for files of others. Never raises.
+        None for files of others. For a damaged file one that says what is wrong with it.
+        Never raises.
     """
+    from dsfunet_core.errors import FileFormatError
+
     try:
         paths = [Path(p) for p in (path if isinstance(path, list) else [path])]
         if len(paths) == 1 and paths[0].is_dir():
             found = [p for p in _files(paths[0]) if _ours(p)]
             return read_files if found else None
+        for one in paths:
+            _check_hdf5(one)
         if not paths or not all(p.is_file() and _ours(p) for p in paths):
             return None
         return read_file if len(paths) == 1 else read_files
-    except Exception:  # whatever a damaged file raises, it is not ours to open
+    except FileFormatError as error:
+        return functools.partial(_raise, error)
+    except Exception:  # whatever else a file raises, it is not ours to open
         return None
 
 
+def _check_hdf5(path: Path) -> None:
+    """Refuse what is called HDF5 and is something else: no other plugin can open it either."""
+    import h5py
+
+    from dsfunet_core.io.hdf5_file import open_hdf5
+
+    if path.is_file() and path.suffix.lower() in HDF5_SUFFIXES and not h5py.is_hdf5(path):
+        with open_hdf5(path):
+            pass
+
+
+def _raise(error: Exception, path: str | list[str]) -> list[LayerData]:
+    raise error
+
+
+@_told
 def read_files(path: str | list[str]) -> list[LayerData]:
     """Layers of a folder's files, or of several files.
 
@@ -74,6 +116,7 @@ def read_files(path: str | list[str]) -> list[LayerData]:
     return [layer for found in paths for layer in read_file(str(found))]
 
 
+@_told
 def read_file(path: str | list[str], **options: Any) -> list[LayerData]:
     """Layers of a file.
 

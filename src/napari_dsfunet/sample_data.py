@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from napari.types import LayerData
 
-__all__ = ["cubic", "hard", "tris_amide", "tris_amide_plane"]
+__all__ = ["cubic", "hard", "triclinic_volume", "tris_amide", "tris_amide_plane"]
 
 
 def tris_amide() -> list[LayerData]:
@@ -54,6 +54,23 @@ def hard() -> list[LayerData]:
     return _known("hard_plane", hard_plane(), HARD_ALPHA)
 
 
+def triclinic_volume() -> list[LayerData]:
+    """Volume of a triclinic crystal with 20 counts a voxel, for Factorize volume."""
+    from dsfunet_core.simulate.samples import TRICLINIC_ALPHA
+    from dsfunet_core.simulate.samples import triclinic_volume as made
+    from napari_dsfunet.layers import KEY, volume_layer
+    from napari_dsfunet.reader import follow_current
+
+    follow_current()
+    script = (
+        "from dsfunet_core.simulate.samples import triclinic_volume",
+        "volume = triclinic_volume().volume",
+    )
+    layer = volume_layer(made().volume.replace(name="triclinic"), script)
+    layer[1]["metadata"][KEY]["truth"] = {"order": _words(TRICLINIC_ALPHA)}
+    return [layer]
+
+
 def _known(
     maker: str, simulated: object, alpha: dict[tuple[int, int, int], float]
 ) -> list[LayerData]:
@@ -63,12 +80,15 @@ def _known(
 
     assert isinstance(simulated, SimulatedPlane)
     follow_current()
-    order = ", ".join(
-        f"α({' '.join(map(str, v))}) = {value:g}".replace("-", "−")
-        for v, value in alpha.items()
-    )
     script = (
         f"from dsfunet_core.simulate.samples import {maker}",
         f"simulated = {maker}()",
     )
-    return simulated_layers(simulated, script, order=order)
+    return simulated_layers(simulated, script, order=_words(alpha))
+
+
+def _words(alpha: dict[tuple[int, int, int], float]) -> str:
+    return ", ".join(
+        f"α({' '.join(map(str, v))}) = {value:g}".replace("-", "−")
+        for v, value in alpha.items()
+    )

@@ -153,7 +153,7 @@ def _written(path: Path, shown: Any, role: str, fit: Any) -> None:
     try:
         write_object(path, shown, role, fit)
     except DsfunetError as error:
-        raise WriteError(str(error)) from error
+        raise WriteError(error.told("napari")) from error
 
 
 def _as_plane(result: Factorization, role: str) -> ReciprocalPlane:

@@ -291,11 +291,20 @@ class TestErrors:
             factorize(known.plane.replace(valid=valid))
 
     def test_grid_that_cannot_tell_the_highest_terms_apart(self):
-        # Nine pixels a cell: cos 5θ and cos 4θ are the same at every pixel.
-        known = known_plane(step=1 / 9)
+        # Eight pixels a cell: cos 5θ and cos 3θ are the same at every pixel.
+        known = known_plane(step=1 / 8)
         with pytest.raises(ParameterError, match="order = 4"):
             factorize(known.plane)
         assert factorize(known.plane, order=4, support=SUPPORT, errors=False).r_factor < 0.2
+
+    def test_highest_terms_may_coincide_with_the_next(self):
+        # Nine pixels a cell: cos 5θ and cos 4θ are the same at every pixel, their sum is known.
+        known = known_plane(step=1 / 9)
+        result = factorize(known.plane, support=SUPPORT)
+        assert np.abs(result.sro - known.sro).max() < 0.01
+        index = [tuple(u) for u in result.coefficients.indices.tolist()]
+        sigma = np.sqrt(np.diag(result.coefficients.covariance))
+        assert sigma[index.index((5, 0))] > 3 * sigma[index.index((3, 0))]
 
     def test_cells_too_small_for_the_pixels(self):
         known = known_plane(step=0.4)

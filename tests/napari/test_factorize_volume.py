@@ -139,8 +139,8 @@ def test_the_plan_reads_nothing_and_tells_voxels_parameters_and_memory(
     [
         (VolumeForm(), 1 / 50, ParameterError, r"300 × 300 × 300 .* one voxel in 2 along"),
         (VolumeForm(order=8), 0.2, GeometryError, "use order = 2, or reconstruct"),
-        (VolumeForm(every=2), 0.1, GeometryError, "take more of the voxels"),
-        (VolumeForm(order=2, support=200.0), 0.15, ParameterError, r"which allow \d+\.\d Å"),
+        (VolumeForm(every=2), 0.1, GeometryError, "take more of its voxels"),
+        (VolumeForm(order=2, support=200.0), 0.15, ParameterError, r"which reach \d+\.\d Å"),
         (VolumeForm(order=2, laue_class="mmm"), 0.15, GeometryError, "asks for"),
         (VolumeForm(order=2, limit=0.01), 0.15, GeometryError, "larger limit"),
     ],

@@ -50,10 +50,22 @@ def test_nexus_opens_where_it_lies(tmp_path: Path, triclinic: ReciprocalVolume) 
 
 
 @pytest.mark.parametrize("content", [b"", b"\x89HDF\r\n\x1a\n", b"II*\x00tiff", b"\x93NUM"])
-def test_leaves_others_alone(tmp_path: Path, content: bytes) -> None:
+def test_damaged_files_say_why(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "other.h5"
     path.write_bytes(content)
-    assert get_reader(str(path)) is None
+    reader = get_reader(str(path))
+    assert reader is not None
+    with pytest.raises(FileFormatError, match=r"other\.h5 cannot be opened as HDF5.*copy"):
+        reader(str(path))
+    path = path.rename(tmp_path / "other.img")
+    assert (get_reader(str(path)) is None) == (content[:4] != b"\x89HDF")
+
+
+def test_files_that_tell_too_little_name_the_dock(tmp_path: Path) -> None:
+    np.save(tmp_path / "bare.npy", np.ones((4, 5, 6)))
+    with pytest.raises(FileFormatError, match="Diffuse Scattering > Open file") as raised:
+        read_file(str(tmp_path / "bare.npy"))
+    assert "dsfunet convert" not in str(raised.value)
 
 
 def test_never_raises(tmp_path: Path, meerkat: Path) -> None:

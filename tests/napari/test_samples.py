@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from dsfunet_core import Factorization, ReciprocalPlane
-from dsfunet_core.simulate.samples import CUBIC_ALPHA
+from dsfunet_core import Factorization, ReciprocalPlane, ReciprocalVolume
+from dsfunet_core.simulate.samples import CUBIC_ALPHA, TRICLINIC_ALPHA, triclinic_volume
+from dsfunet_core.volume_factorization import factorize_volume
 from napari_dsfunet import sample_data
 from napari_dsfunet.layers import core_object, script_of
 
@@ -20,6 +21,7 @@ from napari_dsfunet.layers import core_object, script_of
     [
         ("tris-amide-plane", ["hk1"]),
         ("cubic", ["cubic hk0 true SRO", "cubic hk0 true form factor", "cubic hk0"]),
+        ("triclinic-volume", ["triclinic"]),
         ("hard", ["hard hk1 true SRO", "hard hk1 true form factor", "hard hk1"]),
     ],
 )
@@ -32,7 +34,7 @@ def test_samples_open_through_napari(registered: Any, key: str, names: list[str]
     assert [layer.visible for layer in viewer.layers] == [False] * (len(names) - 1) + [True]
 
 
-@pytest.mark.parametrize("name", ["tris_amide_plane", "cubic", "hard"])
+@pytest.mark.parametrize("name", ["tris_amide_plane", "cubic", "hard", "triclinic_volume"])
 def test_scripts_make_the_same_again(name: str) -> None:
     viewer = ViewerModel()
     for data, options, _ in getattr(sample_data, name)():
@@ -44,6 +46,8 @@ def test_scripts_make_the_same_again(name: str) -> None:
         if isinstance(shown, Factorization):
             np.testing.assert_array_equal(names["result"].sro, shown.sro)
             np.testing.assert_array_equal(names["result"].form_factor, shown.form_factor)
+        elif isinstance(shown, ReciprocalVolume):
+            np.testing.assert_array_equal(names["volume"].intensity, shown.intensity)
         else:
             assert isinstance(shown, ReciprocalPlane)
             np.testing.assert_array_equal(names["plane"].intensity, shown.intensity)
@@ -57,3 +61,10 @@ def test_truth_is_told_in_the_metadata() -> None:
     # On l = 0 neighbours above and below count with those in the plane.
     expected = CUBIC_ALPHA[1, 0, 0] + 2 * CUBIC_ALPHA[1, 1, 0]
     assert truth["coefficients"][1, 0] == pytest.approx(expected)
+
+
+def test_the_volume_gives_its_own_answer_back() -> None:
+    result = factorize_volume(triclinic_volume().volume, order=2)
+    for vector, true in TRICLINIC_ALPHA.items():
+        assert abs(result[vector] - true) < 5 * result.sigma_of(vector) + 0.002
+    assert abs(result[2, 1, 0]) < 0.004

@@ -60,7 +60,8 @@ class ReportingGroup(TyperGroup):
         except (DsfunetError, OSError) as error:
             if ctx.params.get("traceback"):
                 raise
-            typer.secho(f"dsfunet: {error}", err=True)
+            told = error.told("terminal") if isinstance(error, DsfunetError) else error
+            typer.secho(f"dsfunet: {told}", err=True)
             raise typer.Exit(1) from error
         except KeyboardInterrupt:
             typer.secho("dsfunet: stopped; nothing was written.", err=True)

@@ -137,9 +137,13 @@ def factorize(
     cancelled = None if cancel is None else cancel.is_set
     if method == "lattice" and not plane.has_geometry:
         raise GeometryError(
-            f"plane {plane.name!r} has no unit cell. Give it cell, origin and steps "
-            '(plane.replace(cell=..., ...)), or use method = "hybrid" (--method hybrid), which '
-            "looks for the lattice itself."
+            f"plane {plane.name!r} has no unit cell.",
+            python="Give it cell, origin and steps (plane.replace(cell=..., ...)), or use "
+            'method = "hybrid", which looks for the lattice itself.',
+            terminal="Give it one (dsfunet convert IN placed.nxs --cell … --section …), or use "
+            "--method hybrid, which looks for the lattice itself.",
+            napari="Give it one in Plugins > Diffuse Scattering > Open file, or choose the "
+            "method hybrid, which looks for the lattice itself.",
         )
     data = _plane_data(plane) if plane.has_geometry else None
     if data is not None:
@@ -147,7 +151,11 @@ def factorize(
     elif radius is not None:
         raise ParameterError(
             f"support = {support!r} is in Å, but plane {plane.name!r} has no cell and so no "
-            'scale; use support = "auto", or give the plane its cell, origin and steps.'
+            "scale.",
+            python='Use support = "auto", or give the plane its cell, origin and steps.',
+            terminal="Leave --support out, or give the plane a cell: dsfunet convert --cell …",
+            napari="Turn Support down to auto, or give the plane a cell in Plugins > Diffuse "
+            "Scattering > Open file.",
         )
     if method == "hybrid":
         from dsfunet_core.factorization.hybrid import factorize_hybrid
@@ -238,7 +246,7 @@ def check_device(device: str | None) -> None:
 def _check_resolved(direct: NDArray[np.float64], shape: tuple[int, int], order: int) -> None:
     """Refuse an order whose coefficients the pixels cannot tell apart.
 
-    On a grid with nine pixels a cell, cos(5θ) and cos(4θ) along that axis are the same at
+    On a grid with eight pixels a cell, cos(5θ) and cos(3θ) along that axis are the same at
     every pixel.
     """
     highest = _highest_order(direct, shape, order)
@@ -254,15 +262,16 @@ def _check_resolved(direct: NDArray[np.float64], shape: tuple[int, int], order: 
 def _highest_order(direct: NDArray[np.float64], shape: tuple[int, int], order: int) -> int:
     """Largest order up to ``order`` whose coefficients the pixels can tell apart.
 
-    At the very edge of the box they need not: (5, v) and (−5, v) are each given half of
-    what is seen, as mirror symmetry would, with a σ that knows of the other.
+    In the two outermost shells they need not: (5, v) and (−5, v) are each given half of
+    what is seen, as mirror symmetry would, (5, v) and (−4, v) what their expected sizes say,
+    with a σ that knows of the other.
     """
     for highest in range(order, 0, -1):
         box = index_box(highest)
         r = box @ direct.T
         apart = r[:, None] - r
         apart = np.abs(apart - np.rint(apart)) * shape
-        edge = np.abs(box).max(axis=1) == highest
+        edge = np.abs(box).max(axis=1) >= highest - 1
         apart[np.logical_and.outer(edge, edge)] = np.inf
         np.einsum("iij->ij", apart)[:] = np.inf
         if apart.max(axis=-1).min() > 0.5:

@@ -77,6 +77,8 @@ def _refuse(target: Path, overwrite: bool) -> None:
     # An empty file is a name somebody reserved; there is nothing in it to lose.
     if target.exists() and target.stat().st_size and not overwrite:
         raise ParameterError(
-            f"path={str(target)!r} exists already and is not replaced unless asked: "
-            "choose another name, or pass overwrite=True."
+            f"path={str(target)!r} exists already and is not replaced unless asked.",
+            python="Choose another name, or pass overwrite=True.",
+            terminal="Choose another name, or give --overwrite.",
+            napari="Choose another name.",
         )

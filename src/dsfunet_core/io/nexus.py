@@ -107,7 +107,10 @@ def choose(path: Path, dataset: str | None, found: dict[str, str]) -> tuple[str,
         return default, found[default]
     raise FileFormatError(
         f"{path} holds {len(found)} sets of data and names none as the default: "
-        f"{', '.join(list(found)[:12])}. Say which, as dataset={next(iter(found))!r}."
+        f"{', '.join(list(found)[:12])}.",
+        python=f"Say which, as dataset={next(iter(found))!r}.",
+        terminal=f"Say which, as --dataset {next(iter(found))}.",
+        napari="Choose one in Plugins > Diffuse Scattering > Open file.",
     )
 
 
@@ -227,7 +230,7 @@ def placed_by_axes(
     ends = [
         (a.first, a.first + a.step * (n - 1)) for (a, _), n in zip(known, shape, strict=True)
     ]
-    what = "no unit cell; give it, as cell=(a, b, c, α, β, γ) or --cell, in Å and degrees"
+    what = "no unit cell; give it, as cell=(a, b, c, α, β, γ) in Å and degrees"
     if len(shape) == 2:
         what = f'not the third index of its plane; give section="{letters}0" or as it is'
         what += "" if cell is not None else ", and cell=(a, b, c, α, β, γ)"

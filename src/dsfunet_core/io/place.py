@@ -120,8 +120,10 @@ def place(
     known = _cell(cell) if cell is not None else parts["cell"]
     if known is None:
         raise ParameterError(
-            "cell=None, and the file has none; give cell=(a, b, c, α, β, γ), or --cell, in Å "
-            "and degrees."
+            "the file has no unit cell.",
+            python="Give cell=(a, b, c, α, β, γ) in Å and degrees.",
+            terminal='Give it in Å and degrees: --cell "a b c α β γ".',
+            napari="Fill in 'Unit cell' in Plugins > Diffuse Scattering > Open file.",
         )
     origin, steps = parts.pop("origin"), parts.pop("steps")
     own_axes, own_limits = parts.pop("axes"), parts.pop("limits")
@@ -291,8 +293,11 @@ def placed(
         return data
     if len(data.intensity.shape) == 3:
         raise FileFormatError(
-            f"{data.lacks} In a terminal: dsfunet convert IN placed.nxs --cell … --axes … "
-            "--limits …, as far as the file does not tell them."
+            data.lacks,
+            terminal="dsfunet convert IN placed.nxs --cell … --axes … --limits … takes what "
+            "the file does not tell.",
+            napari="Plugins > Diffuse Scattering > Open file has fields for what it does not "
+            "tell.",
         )
     # A plane can be factorized without a lattice; what is missing is kept in writing.
     arrays = plane_arrays(

@@ -97,8 +97,12 @@ def check_separable(orbits: list[Orbit], matrix: NDArray[np.complex128], scale: 
     )
     raise ParameterError(
         f"one plane cannot tell these vectors apart: {named}. They differ by multiples of "
-        "the plane's normal, and it sees only their sum. Use in_plane_only=True, a higher "
-        "Laue class if the crystal has it, or more planes."
+        "the plane's normal, and it sees only their sum.",
+        python="Use in_plane_only=True, a higher Laue class if the crystal has it, or more "
+        "planes.",
+        terminal="Choose a higher Laue class with --laue if the crystal has it.",
+        napari="Tick 'In-plane vectors only' under Advanced, or choose a higher Laue class if "
+        "the crystal has it.",
     )
 
 

@@ -291,7 +291,10 @@ class SroProblem:
             raise ParameterError(
                 f"the factorization has no coefficients for {self.orbits[unseen[0]].label}"
                 f"{' and others' if len(unseen) > 1 else ''}: its in-plane indices end at "
-                f"{reach}. Use shells={reach} or fewer, or factorize with a larger order."
+                f"{reach}.",
+                python=f"Use shells={reach} or fewer, or factorize with a larger order.",
+                terminal=f"Use --shells {reach} or fewer, or factorize with a larger --order.",
+                napari=f"Turn Shells down to {reach}, or factorize with a larger Order.",
             )
         white = whitening(coefficients.covariance, len(data))
         # C_00 = 1 by definition: k·(1 + what other orbits add to it) = 1, exactly.

@@ -1,8 +1,11 @@
-"""Planes with known answers, to try things out on."""
+"""Planes and a volume with known answers, to try things out on."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import gemmi
+import numpy as np
 
 from dsfunet_core.sections import Section
 from dsfunet_core.simulate.crystals import DisorderedCrystal
@@ -13,12 +16,32 @@ from dsfunet_core.simulate.realism import Realism
 from dsfunet_core.simulate.species import species
 from dsfunet_core.simulate.sro import alpha_box
 
-__all__ = ["CUBIC_ALPHA", "HARD_ALPHA", "cubic_plane", "hard_plane"]
+if TYPE_CHECKING:
+    from dsfunet_core.volume_factorization import SimulatedVolume
+
+__all__ = [
+    "CUBIC_ALPHA",
+    "HARD_ALPHA",
+    "TRICLINIC_ALPHA",
+    "cubic_plane",
+    "hard_plane",
+    "triclinic_volume",
+]
 
 #: True α of the cubic sample, Laue class m-3m.
 CUBIC_ALPHA = {(1, 0, 0): -0.10, (1, 1, 0): -0.05, (1, 1, 1): 0.04, (2, 0, 0): 0.08}
 #: True α of the hard sample, Laue class 2/m.
 HARD_ALPHA = {(1, 0, 0): -0.25, (0, 1, 0): 0.18, (1, 1, 0): -0.06, (2, 0, 0): 0.08}
+
+#: True α of the triclinic volume.
+TRICLINIC_ALPHA = {
+    (1, 0, 0): -0.20,
+    (0, 1, 0): 0.15,
+    (0, 0, 1): 0.12,
+    (1, 1, 0): -0.06,
+    (0, 1, -1): 0.08,
+    (2, 0, 0): 0.05,
+}
 
 
 def cubic_plane(size: int = 256) -> SimulatedPlane:
@@ -80,4 +103,34 @@ def hard_plane(size: int = 256) -> SimulatedPlane:
         realism=Realism(debye_waller=0.02, background=0.1, bragg=4.0, counts=5.0),
         seed=5,
         name="hard hk1",
+    )
+
+
+def triclinic_volume(size: int = 56) -> SimulatedVolume:
+    """Volume about Q = 0 of a triclinic crystal, 30 % of it never measured, 20 counts a voxel.
+
+    Toluene and phenol, 6.4 × 7.1 × 7.8 Å, 82°, 97°, 104°, m_A = 1/2, α as in
+    `TRICLINIC_ALPHA`, 0 for all other vectors. Steps of 0.09 r.l.u.
+
+    Parameters
+    ----------
+    size : int
+        Voxels along each edge.
+
+    Returns
+    -------
+    SimulatedVolume
+        With its truth.
+    """
+    from dsfunet_core.volume_factorization import simulate_volume
+
+    return simulate_volume(
+        species("toluene").molecule,
+        species("phenol").molecule,
+        alpha_box(TRICLINIC_ALPHA),
+        gemmi.UnitCell(6.4, 7.1, 7.8, 82, 97, 104),
+        size=size,
+        step=0.09,
+        counts=20.0,
+        rng=np.random.default_rng(7),
     )

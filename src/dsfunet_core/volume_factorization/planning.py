@@ -192,8 +192,12 @@ def _unknowns(grid: VolumeGrid, cell: gemmi.UnitCell, support: float, most: int)
     allowed = largest_radius(grid, cell, most)
     raise ParameterError(
         f"support = {support:g} Å has {found:,} unknowns in this volume, more than "
-        f"max_unknowns = {most:,}, which allow {allowed:.1f} Å. Choose that or less, raise "
-        "max_unknowns, or cut the volume to smaller |h|, |k|, |l|."
+        f"the {most:,} allowed, which reach {allowed:.1f} Å.",
+        python=f"Choose that or less, raise max_unknowns = {most}, or cut the volume to "
+        "smaller |h|, |k|, |l|.",
+        terminal="Choose that or less, raise --max-unknowns, or cut the volume with --limit.",
+        napari="Choose that or less, raise 'Unknowns, at most', or lower "
+        "'|h|, |k|, |l| up to'.",
     )
 
 
@@ -222,8 +226,11 @@ def _check_size(volume: ReciprocalVolume) -> None:
     raise ParameterError(
         f"volume {volume.name!r} has {' × '.join(map(str, volume.shape))} voxels; at most "
         f"{MAX_VOXELS:,} (256³) are factorized in one piece. Cut it to |h|, |k|, |l| up to "
-        f"about {reach:.2g} (limit, --limit), or take one voxel in {every} along each axis "
-        "(every, --every) where it is finer than the order needs."
+        f"about {reach:.2g}, or take one voxel in {every} along each axis where it is finer "
+        "than the order needs:",
+        python=f"excerpt(volume, limit={reach:.2g}) or excerpt(volume, every={every}).",
+        terminal=f"--limit {reach:.2g} or --every {every}.",
+        napari=f"'|h|, |k|, |l| up to' {reach:.2g}, or 'One voxel in' {every}.",
     )
 
 
@@ -234,14 +241,14 @@ def _check_resolved(grid: VolumeGrid, order: int, volume: ReciprocalVolume, ever
         raise GeometryError(
             f"volume {volume.name!r} spans {spans} reciprocal cells along its axes; at least "
             "one along each is needed to tell the periodic order from the form factor. "
-            "Factorize a plane of it instead (dsfunet factorize --plane)."
+            "Factorize a plane of it instead.",
+            terminal="Factorize a plane of it instead: dsfunet factorize --plane hk0.",
+            napari="Factorize a plane of it instead, with the Factorize dock.",
         )
     highest = next((n for n in range(order, 0, -1) if _apart(grid, n)), 0)
     if highest < order:
         advice = f"use order = {highest}, or " if highest else ""
-        finer = "take more of the voxels (every, --every)" if every > 1 else (
-            "reconstruct it with finer steps"
-        )  # fmt: skip
+        finer = "take more of its voxels" if every > 1 else "reconstruct it with finer steps"
         raise GeometryError(
             f"order = {order} needs at least {2 * order + 1} voxels a reciprocal cell along "
             f"each axis, more than volume {volume.name!r} has: {advice}{finer}."

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from napari_dsfunet.forms import Form
 
-__all__ = ["Dock", "error_text", "python_text"]
+__all__ = ["Dock", "error_text", "python_text", "told"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -291,7 +291,7 @@ class Dock(QWidget):
         try:
             compute, self._apply = self.prepare()
         except DsfunetError as error:
-            self.show_error(str(error))
+            self.show_error(error)
             return
         self.message.setText("")
         worker = CoreWorker(compute)
@@ -330,7 +330,7 @@ class Dock(QWidget):
         if isinstance(error, CancelledError):
             return
         if isinstance(error, DsfunetError):
-            self.show_error(str(error))
+            self.show_error(error)
             return
         _LOG.error("%s failed", type(self).__name__, exc_info=error)
         self.show_error(
@@ -359,21 +359,41 @@ class Dock(QWidget):
         nothing = all(choice.layer() is None for choice in self._choices.values())
         self.hint.setVisible(nothing and bool(self.first))
 
-    def show_error(self, text: str) -> None:
-        """Show what went wrong."""
-        self.message.setText(error_text(text))
+    def show_error(self, error: str | Exception, before: str = "") -> None:
+        """Show what went wrong.
+
+        Parameters
+        ----------
+        error : str or Exception
+            What it says.
+        before : str
+            What it meant for the user.
+        """
+        text = told(error) if isinstance(error, Exception) else error
+        self.message.setText(error_text(before + text))
 
     def copy_script(self) -> None:
         """Put the script on the clipboard."""
         try:
             text = python_text(self.script())
         except DsfunetError as error:
-            self.show_error(str(error))
+            self.show_error(error)
             return
         clipboard = QApplication.clipboard()
         assert clipboard is not None
         clipboard.setText(text)
         self.message.setText("The script is on the clipboard.")
+
+
+def told(error: Exception) -> str:
+    """What an error says to somebody in front of a dock.
+
+    Parameters
+    ----------
+    error : Exception
+        Of the core, or of the system.
+    """
+    return error.told("napari") if isinstance(error, DsfunetError) else str(error)
 
 
 def error_text(text: str) -> str:

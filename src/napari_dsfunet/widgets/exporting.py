@@ -70,7 +70,7 @@ class ExportingDock(Dock):
                 )
             self.write(Path(path), suffix)
         except (DsfunetError, OSError) as error:
-            self.show_error(f"Nothing was written: {error}")
+            self.show_error(error, "Nothing was written: ")
             return
         self.message.setText(f"Written: {path}")
 

@@ -155,7 +155,7 @@ class Factorize(Dock):
         try:
             save_result(path, found[0]["object"], fit, overwrite=True)
         except (DsfunetError, OSError) as error:
-            self.show_error(f"Nothing was written: {error}")
+            self.show_error(error, "Nothing was written: ")
             return
         self.message.setText(f"Written: {path}")
 

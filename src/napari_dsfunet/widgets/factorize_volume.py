@@ -56,8 +56,9 @@ class FactorizeVolume(ExportingDock):
     }
     proposed = "volume-result.h5"
     first = (
-        "There is no volume to factorize. Open a reconstruction, or drop its file onto the "
-        "viewer; planes are taken apart by Plugins > Diffuse Scattering > Factorize."
+        "There is no volume to factorize. Open a reconstruction, drop its file onto the "
+        "viewer, or try File > Open Sample > Triclinic volume; planes are taken apart by "
+        "Plugins > Diffuse Scattering > Factorize."
     )
 
     def __init__(self, napari_viewer: Any) -> None:
@@ -142,7 +143,7 @@ class FactorizeVolume(ExportingDock):
             plan = self.form.value().plan(core_object(layer))
             refuse_what_has_no_room(plan)
         except DsfunetError as error:
-            escaped = str(error).replace("&", "&amp;").replace("<", "&lt;")
+            escaped = error.told("napari").replace("&", "&amp;").replace("<", "&lt;")
             self.plan_label.setText(f'<span style="color: #e8705f">{escaped}</span>')
             return
         self.plan_label.setText(plan.describe())
@@ -211,7 +212,7 @@ class FactorizeVolume(ExportingDock):
         try:
             self.reference = read_reference(path)
         except DsfunetError as error:
-            self.show_error(str(error))
+            self.show_error(error)
             return
         self._reference_path = path
         if self.result is not None:

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
     QFormLayout,
+    QLabel,
     QLineEdit,
     QSpinBox,
     QVBoxLayout,
@@ -25,7 +26,7 @@ __all__ = ["FormWidget", "read_editor", "write_editor"]
 
 
 class FormWidget(QWidget):
-    """One line a field; advanced ones folded away.
+    """One line a field; advanced ones folded away, what is not the default in bold.
 
     Parameters
     ----------
@@ -41,6 +42,7 @@ class FormWidget(QWidget):
         super().__init__()
         self.kind = kind
         self.editors: dict[str, QWidget] = {}
+        self._labels: dict[str, Any] = {}
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         self.lines = _form_layout()
@@ -54,17 +56,25 @@ class FormWidget(QWidget):
             if isinstance(editor, _OpenBox):
                 editor.asked.connect(self.asked)
             lines = advanced if entry.metadata.get("advanced") else self.lines
+            label: QWidget = editor
             if isinstance(editor, QCheckBox):
                 editor.setText(entry.metadata["label"])
                 lines.addRow("", editor)
             else:
-                lines.addRow(entry.metadata["label"], editor)
+                label = QLabel(entry.metadata["label"])
+                lines.addRow(label, editor)
+            label.setToolTip(f"{entry.metadata['tip']}\nDefault: {_shown(editor)}.")
+            self._labels[entry.name] = label
         if advanced.rowCount():
             folded = QCollapsible("Advanced", expandedIcon="▾", collapsedIcon="▸")
             inside = QWidget()
             inside.setLayout(advanced)
             folded.addWidget(inside)
             layout.addWidget(folded)
+        self.kept = QLabel()
+        self.kept.setWordWrap(True)
+        self.kept.setVisible(False)
+        layout.addWidget(self.kept)
 
     def value(self) -> Any:
         """The form as it is filled in."""
@@ -110,6 +120,7 @@ class FormWidget(QWidget):
         settings = _settings()
         settings.setValue(self.kind.__name__, json.dumps(asdict(self.value())))
         settings.sync()
+        self.kept.setVisible(False)
 
     def restore(self) -> None:
         """Fill in what was kept in the last session, as far as it still fits."""
@@ -120,8 +131,24 @@ class FormWidget(QWidget):
             return
         if isinstance(stored, dict):
             self.set_value(from_stored(self.kind, stored))
+        others = [
+            f"{self._labels[name].text()}: {_shown(self.editors[name])}"
+            for name in self._not_defaults()
+        ]
+        self.kept.setText(f"As last time: {'; '.join(others)}. Reset fills in the defaults.")
+        self.kept.setVisible(bool(others))
+
+    def _not_defaults(self) -> list[str]:
+        filled, defaults = asdict(self.value()), asdict(self.kind())
+        return [name for name, value in filled.items() if value != defaults[name]]
 
     def _changed(self, *_: Any) -> None:
+        changed = self._not_defaults()
+        for name, label in self._labels.items():
+            font = label.font()
+            if font.bold() != (name in changed):
+                font.setBold(name in changed)
+                label.setFont(font)
         self.changed.emit()
 
 
@@ -190,6 +217,19 @@ def _signal(editor: Any) -> Any:
     if isinstance(editor, QComboBox):
         return editor.currentIndexChanged
     return editor.textChanged if isinstance(editor, QLineEdit) else editor.valueChanged
+
+
+def _shown(editor: Any) -> str:
+    """What an editor shows, in words."""
+    if isinstance(editor, QCheckBox):
+        return "on" if editor.isChecked() else "off"
+    if isinstance(editor, QComboBox):
+        return editor.currentText()
+    if isinstance(editor, QLineEdit):
+        return editor.text() or "empty"
+    if isinstance(editor, QLabeledDoubleSlider):
+        return f"{read_editor(editor):g}"
+    return str(editor.text())
 
 
 def read_editor(editor: Any) -> Any:

@@ -174,7 +174,7 @@ class MaskArtefacts(Dock):
         try:
             layer, plane = self._plane()
         except ParameterError as error:
-            self.show_error(str(error))
+            self.show_error(error)
             return
         found = self._marked(layer, what)
         if found is None:

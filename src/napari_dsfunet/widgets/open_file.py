@@ -78,7 +78,7 @@ class OpenFile(Dock):
         try:
             found = arrays(path) if path and h5py.is_hdf5(path) else {}
         except (DsfunetError, OSError) as error:
-            self.show_error(str(error))
+            self.show_error(error)
             return
         texts = {
             name: f"{name}   {' × '.join(map(str, shape))}" for name, shape in found.items()

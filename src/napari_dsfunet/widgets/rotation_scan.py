@@ -23,6 +23,7 @@ from dsfunet_core.errors import CancelledError, DsfunetError
 from dsfunet_core.factorization.result import Factorization
 from napari_dsfunet.forms_scan import ScanForm
 from napari_dsfunet.layers import core_object, entry, script_of
+from napari_dsfunet.widgets.dock import told
 from napari_dsfunet.widgets.exporting import ExportingDock
 from napari_dsfunet.widgets.molecule_window import MoleculeWindow
 from napari_dsfunet.widgets.scan_canvas import ScanCurve, ScanMaps
@@ -212,7 +213,7 @@ class RotationScan(ExportingDock):
         try:
             model: DisorderModel = self.form.value().read(cell)
         except (DsfunetError, OSError) as error:
-            self.show_error(str(error))
+            self.show_error(error)
             return None
         return model
 
@@ -225,7 +226,7 @@ class RotationScan(ExportingDock):
             model = form.read(cell)
             turn = form.turn(model)
         except (DsfunetError, OSError) as error:
-            self.turning.setText(str(error))
+            self.turning.setText(told(error))
             return
         self.turning.setText(", ".join(model.labels[i] for i in turn.atoms))
 

@@ -16,7 +16,7 @@ from qtpy.QtWidgets import (
 )
 
 from dsfunet_core.errors import DsfunetError
-from napari_dsfunet.widgets.dock import error_text
+from napari_dsfunet.widgets.dock import error_text, told
 from napari_dsfunet.widgets.manual import Manual
 
 __all__ = ["Session"]
@@ -91,7 +91,7 @@ class Session(QWidget):
         try:
             lost = save_session(self.viewer, path, overwrite=True)
         except (DsfunetError, OSError) as error:
-            self.message.setText(error_text(f"Nothing was written: {error}"))
+            self.message.setText(error_text(f"Nothing was written: {told(error)}"))
             return
         self._known(path)
         text = f"Written: {path}"
@@ -112,7 +112,7 @@ class Session(QWidget):
         try:
             open_session(self.viewer, path)
         except (DsfunetError, OSError) as error:
-            self.message.setText(error_text(f"Nothing was opened: {error}"))
+            self.message.setText(error_text(f"Nothing was opened: {told(error)}"))
             return
         self._known(path)
         self.message.setText(f"Opened: {path}")

@@ -14,7 +14,7 @@ from dsfunet_core.errors import DsfunetError
 from napari_dsfunet.forms_simulate import SimulateForm
 from napari_dsfunet.placing import add_above, zoom_to
 from napari_dsfunet.simulated_layers import simulated_layers
-from napari_dsfunet.widgets.dock import Dock
+from napari_dsfunet.widgets.dock import Dock, told
 from napari_dsfunet.widgets.simulate_canvas import SimulatedMaps
 from napari_dsfunet.workers import Compute, CoreWorker
 
@@ -187,7 +187,7 @@ class Simulate(Dock):
         if not isinstance(error, DsfunetError | OSError):
             self._errored(error)
             return
-        escaped = str(error).replace("&", "&amp;").replace("<", "&lt;")
+        escaped = told(error).replace("&", "&amp;").replace("<", "&lt;")
         if self.shown is not None:
             # It stays: it is where the sliders came from.
             escaped += " The drawing is still the one before."

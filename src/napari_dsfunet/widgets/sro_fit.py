@@ -137,7 +137,7 @@ class SroFit(ExportingDock):
         try:
             fit = self._refine(self.problem)
         except DsfunetError as error:
-            self.show_error(str(error))
+            self.show_error(error)
             return
         self.message.setText(self._show(fit))
 
@@ -155,7 +155,7 @@ class SroFit(ExportingDock):
             self.reference = read_reference(path)
         except DsfunetError as error:
             self.compare.setCurrentText(NOTHING)
-            self.show_error(str(error))
+            self.show_error(error)
             return
         self._reference_path = path
         if self.compare.findText(self.reference.label) < 0:
