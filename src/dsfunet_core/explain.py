@@ -187,8 +187,8 @@ def _support(choices: dict[str, Any]) -> Choice | None:
     scores = choices.get("support_scores") or {}
     why = (
         "Radius that holds the autocorrelation of the difference between the two molecules. "
-        "It was chosen by cross-validation: pixels were held out, and this radius predicts "
-        "them best"
+        "It was chosen by cross-validation: pixels were held out, and of the radii tried this "
+        "one predicts them best"
     )
     if scores:
         listed = "; ".join(f"{float(k):.2f}: {100 * v:.2g} %" for k, v in scores.items())

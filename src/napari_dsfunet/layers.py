@@ -6,6 +6,7 @@ transposed where that puts the first index to the right and the second one upwar
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +36,7 @@ __all__ = [
     "object_layers",
     "plane_layer",
     "script_of",
+    "shades",
     "volume_layer",
     "volume_of",
 ]
@@ -47,6 +49,8 @@ MARK = "dsfunet mask"
 UNIT = "1/angstrom"
 #: Layers of a volume that are looked at for one with data.
 TRIES = 9
+#: Colour of pixels without a value.
+UNSEEN = (0.32, 0.34, 0.38, 1.0)
 #: Percentile that is drawn brightest.
 HIGH = 99.3
 
@@ -148,6 +152,27 @@ def first_layer(shown: LazyVolume) -> int:
     return nearest[0]
 
 
+@cache
+def shades(name: str) -> Any:
+    """Colour map in which what was not measured is grey, unlike zero.
+
+    Parameters
+    ----------
+    name : str
+        One of napari's.
+    """
+    from napari.utils.colormaps import Colormap, ensure_colormap
+
+    known = ensure_colormap(name)
+    return Colormap(
+        colors=known.colors,
+        controls=known.controls,
+        interpolation=known.interpolation,
+        nan_color=UNSEEN,
+        name=f"{name}, gaps grey",
+    )
+
+
 def volume_layer(volume: ReciprocalVolume, script: tuple[str, ...] = ()) -> LayerData:
     """Image of a volume, read where it is looked at.
 
@@ -168,14 +193,14 @@ def volume_layer(volume: ReciprocalVolume, script: tuple[str, ...] = ()) -> Laye
     from napari_dsfunet.view import layer_affine
 
     axes = array_axes(volume)
-    shades = sample_blocks(volume)
+    sampled = sample_blocks(volume)
     shown = LazyVolume(volume, axes)
     start = first_layer(shown)
     options = {
         "name": volume.name,
         "affine": layer_affine(volume, axes, (1, 2), start),
-        "contrast_limits": (min(0.0, shades.low), shades.high),
-        "colormap": "inferno",
+        "contrast_limits": (min(0.0, sampled.low), sampled.high),
+        "colormap": shades("inferno"),
         "axis_labels": tuple(_axis_name(volume.steps[:, axis]) for axis in axes),
         "units": (UNIT,) * 3,
         "metadata": _note(volume, "volume", script, axes=axes, start=start),
@@ -203,7 +228,7 @@ def plane_layer(plane: ReciprocalPlane, script: tuple[str, ...] = ()) -> LayerDa
         _measured(plane),
         plane.name,
         _note(plane, "plane", script),
-        colormap="inferno",
+        colormap=shades("inferno"),
         contrast_limits=_shades(plane),
     )
 
@@ -252,7 +277,7 @@ def factorization_layers(
             values,
             f"{plane.name} {role}",
             _note(result, role, script, fit=fit),
-            colormap=colormap,
+            colormap=shades(colormap),
             contrast_limits=limits,
         )
         for role, values, colormap, limits in parts
@@ -289,7 +314,7 @@ def cell_layer(
         "metadata": _note(cell, "cell", script),
         "affine": map_frame(cell).affine[swap][:, swap],
         "units": (UNIT,) * 2,
-        "colormap": "viridis",
+        "colormap": shades("viridis"),
         "contrast_limits": (min(0.0, float(np.nanmin(values))), display_range(values)[1]),
     }
     return np.asarray(values.T, dtype=np.float32), options, "image"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -145,7 +146,9 @@ def open_session(viewer: Any, path: str | Path) -> None:
             layer.metadata[MARK] = {"what": mark["what"], "on": made[mark["on"]]}
         viewer.add_layer(layer)
         for name, value in about["looks"].items():
-            setattr(layer, name, value)
+            # A colour map that somebody made and napari does not know by name is not missed.
+            with suppress(KeyError):
+                setattr(layer, name, value)
     _restore_view(viewer, content["view"])
     if content.get("active") in viewer.layers:
         viewer.layers.selection.active = viewer.layers[content["active"]]

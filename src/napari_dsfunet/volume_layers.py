@@ -14,6 +14,7 @@ from napari_dsfunet.layers import (
     array_axes,
     first_layer,
     object_layers,
+    shades,
 )
 
 if TYPE_CHECKING:
@@ -94,8 +95,8 @@ def volume_map_layer(
         "name": f"{volume.name} {VOLUME_ROLES[role]}",
         "affine": layer_affine(volume, axes, (1, 2), start),
         "contrast_limits": _limits(result, role, values),
-        "colormap": {"volume form factor": "inferno", "volume SRO": "viridis"}.get(
-            role, "RdBu_r"
+        "colormap": shades(
+            {"volume form factor": "inferno", "volume SRO": "viridis"}.get(role, "RdBu_r")
         ),
         "axis_labels": tuple(_axis_name(volume.steps[:, axis]) for axis in axes),
         "units": (UNIT,) * 3,

@@ -343,3 +343,35 @@ def test_layers_without_a_file_have_no_script(
     viewer.window.add_dock_widget(dock)
     dock.copy_button.click()
     assert "not read from a file" in dock.message.text()
+
+
+def test_docks_become_tabs_beside_each_other(viewer: Any, qtbot: Any) -> None:
+    frames = []
+    for kind in (Factorize, SlicePlane):
+        frames.append(bare(viewer).window.add_dock_widget(kind(viewer)))
+        qtbot.wait(20)
+    window = frames[0].parent()
+    assert window.tabifiedDockWidgets(frames[0]) == [frames[1]]
+    # One that was pulled out of the window stays alone.
+    frames[0].setFloating(True)
+    frames[1].setFloating(True)
+    frames.append(bare(viewer).window.add_dock_widget(SroFit(viewer)))
+    qtbot.wait(20)
+    assert window.tabifiedDockWidgets(frames[2]) == []
+
+
+def test_what_was_kept_from_last_time_is_marked(viewer: Any, qtbot: Any) -> None:
+    dock = Factorize(viewer)
+    qtbot.addWidget(dock)
+    assert dock.form.kept.isHidden()
+    dock.form.set_value(FactorizeForm(support=12.5, robust=False))
+    labels = dock.form._labels
+    assert [name for name in labels if labels[name].font().bold()] == ["support", "robust"]
+    dock.form.store()
+    again = Factorize(viewer)
+    qtbot.addWidget(again)
+    assert not again.form.kept.isHidden()
+    assert "Support: 12.50 Å; Reject outliers: off" in again.form.kept.text()
+    again.reset()
+    assert again.form.kept.isHidden()
+    assert not any(label.font().bold() for label in again.form._labels.values())

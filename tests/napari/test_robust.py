@@ -18,12 +18,14 @@ from dsfunet_core import Factorization, ReciprocalPlane, ReciprocalVolume, facto
 from dsfunet_core.errors import CancelledError
 from dsfunet_core.io.numpy import write_npz
 from napari_dsfunet.forms import FactorizeForm
+from napari_dsfunet.forms_volume import VolumeForm
 from napari_dsfunet.layers import factorization_layers, object_layers, plane_layer
 from napari_dsfunet.sample_data import cubic
 from napari_dsfunet.widgets import dock as dock_module
 from napari_dsfunet.widgets import simulate as simulate_module
 from napari_dsfunet.widgets.dock import Dock
 from napari_dsfunet.widgets.factorize import Factorize
+from napari_dsfunet.widgets.factorize_volume import FactorizeVolume
 from napari_dsfunet.widgets.layer_choice import LayerChoice
 from napari_dsfunet.widgets.mask_artefacts import MaskArtefacts
 from napari_dsfunet.widgets.open_file import OpenFile
@@ -39,6 +41,7 @@ DOCKS = (
     SlicePlane,
     MaskArtefacts,
     Factorize,
+    FactorizeVolume,
     UnitCell,
     SroFit,
     RotationScan,
@@ -104,6 +107,8 @@ def prepared(kind: type[Dock], viewer: Any, folder: Path, plane: ReciprocalPlane
     viewer.window.add_dock_widget(dock)
     if kind is Factorize:
         dock.form.set_value(FactorizeForm(support=4.0, order=2))
+    if kind is FactorizeVolume:
+        dock.form.set_value(VolumeForm(order=1, support=4.0))
     if kind is OpenFile:
         write_npz(folder / "plane.npz", plane, overwrite=True)
         dock.form.editors["path"].setText(str(folder / "plane.npz"))

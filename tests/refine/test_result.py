@@ -54,7 +54,7 @@ def test_the_table_is_aligned_and_complete(fit):
     assert len({len(line.split()[2]) for line in lines[2:17]}) == 1
     footer = " ".join(lines[17:])
     assert "6/m" in footer
-    assert "columns along [0 0 1]" in footer
+    assert "order along [0 0 1]" in footer
     assert "degrees of freedom" in footer
 
 

@@ -129,7 +129,10 @@ class SroRefinement(AlphaByOrbit):
             f"R {self.r_factor:.4f}, wR {self.weighted_r_factor:.4f}"
         ]
         if self.normal is not None:
-            lines.append("Vectors connect columns along [{} {} {}].".format(*self.normal))
+            lines.append(
+                "Vectors in the plane only; order along [{} {} {}], if there is any, is in "
+                "these α.".format(*self.normal)
+            )
         if np.isnan(self.chi2):
             lines.append("Uncertainties from the residuals of the fit: no variances known.")
             return lines

@@ -71,7 +71,7 @@ def _support(choices: dict[str, Any]) -> Choice:
     listed = "; ".join(f"{float(r):.1f} Å: {100 * s:.2g} %" for r, s in scores.items())
     why = (
         "Radius that holds the autocorrelation of the difference between the two molecules; "
-        f"it predicts cubes of voxels that were held out best ({listed})."
+        f"of the radii tried it predicts cubes of voxels that were held out best ({listed})."
     )
     if choices.get("support_capped"):
         why += (

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
     QApplication,
+    QDockWidget,
     QFrame,
     QHBoxLayout,
     QLabel,
+    QMainWindow,
     QProgressBar,
     QPushButton,
     QScrollArea,
@@ -141,6 +143,10 @@ class Dock(QWidget):
         self.setMinimumWidth(380)
         WheelGuard(inside)
         self.form.restore()
+        self._joining = QTimer(self)
+        self._joining.setSingleShot(True)
+        self._joining.timeout.connect(self._join_others)
+        self._joining.start(0)
 
     # For docks to build themselves with.
 
@@ -204,6 +210,39 @@ class Dock(QWidget):
         for widget in widgets:
             self.column.insertWidget(self.column.count() - 1, widget)
             widget.setVisible(shown)
+
+    def _join_others(self) -> None:
+        """Become a tab beside docks of ours: stacked, none would have room."""
+        own, window = self._frame()
+        if own is None or window is None or own.isFloating():
+            return
+        # The text of its tab; with the plugin's name behind it four would not fit.
+        own.setWindowTitle(self.title)
+        area = window.dockWidgetArea(own)
+        for other in window.findChildren(Dock):
+            frame, _ = other._frame()
+            if (
+                frame is None
+                or frame is own
+                or frame.isFloating()
+                or frame.isHidden()
+                or window.dockWidgetArea(frame) != area
+            ):
+                continue
+            if frame not in window.tabifiedDockWidgets(own):
+                window.tabifyDockWidget(frame, own)
+                own.raise_()
+            return
+
+    def _frame(self) -> tuple[QDockWidget | None, QMainWindow | None]:
+        """What holds this dock in the window, and the window; None where it has none."""
+        frame: QDockWidget | None = None
+        widget = self.parentWidget()
+        while widget is not None and not isinstance(widget, QMainWindow):
+            if isinstance(widget, QDockWidget):
+                frame = widget
+            widget = widget.parentWidget()
+        return frame, widget
 
     # What a session keeps.
 

@@ -167,8 +167,9 @@ class _CellCanvas(Canvas):
 def _words(cell: UnitCellMap, order: bool) -> str:
     filled = cell.count > 0
     text = (
-        f"{filled.mean():.0%} of {cell.values.size:,} bins are filled, with "
-        f"{np.median(cell.count[filled]):.0f} pixels each (median). Mean {cell.mean():.4f}"
+        f"{filled.mean():.0%} of {cell.values.size:,} bins of the cell hold pixels, "
+        f"{np.median(cell.count[filled]):.0f} each (median); the map shows the nearest of them "
+        f"in the others. Mean {cell.mean():.4f}"
     )
     text += (
         "; 1 is expected of short-range order."
