@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -138,3 +140,45 @@ def test_pulls_of_both_maps_over_planes(counts):
     for name, values in pulls.items():
         # Extrapolation is a guess about form factors; its σ is good to a half.
         assert 0.7 < np.median(values) < (1.5 if name == "dead" else 1.4), (name, values)
+
+
+def test_errors_of_the_lattice_reach_the_order(noisy):
+    known, _, _, results = noisy
+    result = results[0]
+    exact = replace(result, choices={})
+    d = result.lattice.direct_basis
+    rng = np.random.default_rng(3)
+    factor = 1e-4 * rng.normal(size=(4, 4))
+    covariance, origin_sigma = factor @ factor.T, (0.02, 0.05)
+    sigma = replace(
+        result,
+        choices={"lattice_covariance": covariance.tolist(), "origin_sigma": origin_sigma},
+    ).sro_sigma
+    rows, columns = np.indices(result.sro.shape)
+    pixels = np.stack([rows, columns], -1) - result.lattice.origin
+    drawn = []
+    for _ in range(400):
+        moved = d + (factor @ rng.normal(size=4)).reshape(2, 2)
+        origin = rng.normal(size=2) * origin_sigma
+        drawn.append(result.coefficients.evaluate((pixels - origin) @ moved))
+    expected = np.hypot(np.std(drawn, axis=0), exact.sro_sigma)
+    assert rms(sigma / expected - 1) < 0.06
+    assert np.median(sigma / exact.sro_sigma) > 2
+
+
+@pytest.mark.slow
+def test_a_lattice_that_was_found_has_honest_uncertainties():
+    """Position of the lattice against the truth, with noise and without."""
+    pulls = []
+    for counts in (0.0, 20.0):
+        for seed in range(3):
+            rng = np.random.default_rng([77, seed])
+            made = random_plane(rng, VALIDATION)
+            plane = add_counting_noise(made, counts, rng).plane if counts else made.plane
+            wrong = made.plane.steps * [1.003, 0.998]
+            result = factorize(plane.replace(steps=wrong), refine_lattice=True)
+            off = result.lattice.direct_basis - made.plane.lattice.direct_basis
+            covariance = np.array(result.choices["lattice_covariance"])
+            pulls.append(float(off.ravel() @ np.linalg.solve(covariance, off.ravel())) / 4)
+    assert np.median(pulls) < 6
+    assert np.median(pulls[3:]) > 0.1

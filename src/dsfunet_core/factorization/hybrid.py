@@ -99,6 +99,7 @@ def blind_solution(
         [data],
         order=order,
         guesses=[factors[0]],
+        tune_lattice=True,
         device=device,
         cancelled=cancelled,
         **options,
@@ -186,7 +187,7 @@ def factorize_hybrid(
         highest_order=highest_order,
         variance=None if plane.variance is None else np.asarray(plane.variance, float),
         observations=None if plane.counts is None else np.asarray(plane.counts, float),
-        **options,
+        **{**options, "refine_lattice": False},
     )
     searched = {
         "lattice_found": found.found,
@@ -203,7 +204,6 @@ def factorize_hybrid(
         return replace(first, choices=choices)
     why = "No cell was given, but the plane's lattice was found."
     choices = {"why": why, "lattice_from": "search", **searched, **source}
-    choices["lattice_sigma"] = None if found.sigma is None else found.sigma.tolist()
     lattice = PlaneLattice(
         basis=found.basis if solved.shift is None else solved.shift.basis,
         origin=np.array([n // 2 for n in plane.shape], float),

@@ -18,7 +18,7 @@ from dsfunet_core.factorization.filling import extrapolated, filled_from
 from dsfunet_core.factorization.inversion import has_inversion, impose_inversion
 from dsfunet_core.factorization.plane_data import PlaneData
 from dsfunet_core.factorization.preparation import build_problem
-from dsfunet_core.factorization.shift import LatticeShift, shift_lattice
+from dsfunet_core.factorization.shift import LatticeShift, shift_lattice, tuned
 from dsfunet_core.factorization.solver import Solution, solve
 from dsfunet_core.factorization.support import choose_support, first_guess, with_support
 from dsfunet_core.factorization.transforms import SroBasis
@@ -81,6 +81,7 @@ def factorize_arrays(
     robust: bool = True,
     errors: bool = True,
     refine_lattice: bool = False,
+    tune_lattice: bool = False,
     guesses: Sequence[NDArray] | None = None,
     device: str | None = None,
     callback: Callable[[int, int, str], None] | None = None,
@@ -108,6 +109,9 @@ def factorize_arrays(
     refine_lattice : bool
         Refine the lattice of every plane first: cell errors of a percent, origins off by
         a pixel or two.
+    tune_lattice : bool
+        Refine a lattice that was found, all but right, together with the factors; for a
+        single plane without a background.
     guesses : sequence of ndarray, shape (H, W), optional
         Form factors of the planes as a network sees them, on any scale: dead zones are
         filled with their help.
@@ -131,7 +135,7 @@ def factorize_arrays(
         If a plane has too few valid pixels.
     """
     report = _Progress(callback)
-    shifts: Sequence[LatticeShift | None] = [None] * len(planes)
+    shifts: list[LatticeShift | None] = [None] * len(planes)
     if refine_lattice:
         report.phase("refining the lattice", 0, 20)
         pairs = [
@@ -166,6 +170,17 @@ def factorize_arrays(
     solution = solve(
         problem, unknowns, tolerance=tolerance, tick=report.tick, cancelled=cancelled
     )
+    if tune_lattice and not background:
+        problem, unknowns, plane, shifts[0] = tuned(problem, solution, planes[0], spacing)
+        planes = [plane]
+        solution = solve(
+            problem,
+            unknowns,
+            max_cycles=6,
+            tolerance=tolerance,
+            tick=report.tick,
+            cancelled=cancelled,
+        )
     if not problem.form_factor_basis.centric and has_inversion(planes, problem, solution):
         problem, unknowns = impose_inversion(problem, solution.unknowns, spacing, radius)
         solution = solve(

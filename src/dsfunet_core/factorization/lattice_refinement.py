@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-__all__ = ["RefinedLattice", "refine_lattice"]
+__all__ = ["RefinedLattice", "refine_lattice", "scatter_of_halves"]
 
 #: How far the lattice is expected to be off, as a fraction of its vectors: a direction
 #: along which nothing varies stays where it is.
@@ -35,6 +35,9 @@ STILL = 3e-4
 LARGEST_STEP = 0.2
 #: Nothing is gained beyond this misfit, in units of the signal's mean square.
 EXACT = 1e-7
+#: Edge of the blocks of pixels [pixels] that halves of the plane are made of, and how many
+#: times it is halved to see what uncertainties are worth.
+BLOCK, HALVINGS = 16, 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +52,8 @@ class RefinedLattice:
         Coefficients that go with it.
     direct : ndarray, shape (2, 2)
         Columns: direct-lattice vectors [cycles a pixel].
-    sigma : ndarray, shape (2, 2)
-        Their standard uncertainties, factors marginalised.
+    covariance : ndarray, shape (4, 4)
+        Of their components 00, 01, 10, 11, factors marginalised.
     converged : bool
         Whether the lattice stood still, or nothing was left to be explained.
     """
@@ -58,8 +61,13 @@ class RefinedLattice:
     problem: Problem
     unknowns: Unknowns
     direct: NDArray[np.float64]
-    sigma: NDArray[np.float64]
+    covariance: NDArray[np.float64]
     converged: bool
+
+    @property
+    def sigma(self) -> NDArray[np.float64]:
+        """Standard uncertainties of ``direct``, shape (2, 2)."""
+        return np.sqrt(np.maximum(np.diag(self.covariance), 0)).reshape(2, 2)
 
 
 def refine_lattice(
@@ -105,7 +113,7 @@ def refine_lattice(
     edge = _farthest(problem, origin)
     hold = 1 / (EXPECTED_ERROR * torch.linalg.vector_norm(here, dim=0)) ** 2
     converged = False
-    first, sigma = here, torch.zeros_like(here)
+    first, covariance = here, here.new_zeros(4, 4)
     for _ in range(max_cycles):
         fields = evaluate(problem, unknowns)
         weights, exact = _scaled_weights(problem, fields)
@@ -118,11 +126,53 @@ def refine_lattice(
         problem, unknowns, here = _moved(
             problem, unknowns, here, origin, spacing, step, shift, length, weights
         )
-        sigma = covariance.diagonal().clamp(min=0).sqrt().reshape(2, 2)
         converged = far < STILL or exact
         if converged:
             break
-    return RefinedLattice(problem, unknowns, here.cpu().numpy(), sigma.cpu().numpy(), converged)
+    return RefinedLattice(
+        problem, unknowns, here.cpu().numpy(), covariance.cpu().numpy(), converged
+    )
+
+
+def scatter_of_halves(problem: Problem, unknowns: Unknowns, origin: Tensor) -> float:
+    """How far halves of a plane put the lattice apart, over what noise would.
+
+    Residuals that are the model's own error are correlated, and the covariance, which takes
+    them for noise, is too small. The plane is halved by blocks of pixels; the step that one
+    half asks for less that of the other has twice the covariance of each.
+
+    Parameters
+    ----------
+    problem, unknowns, origin
+        As refined, see :func:`refine_lattice`.
+
+    Returns
+    -------
+    float
+        Mean of squared differences over their variance: 1 where residuals are white.
+    """
+    fields = evaluate(problem, unknowns)
+    weights, _ = _scaled_weights(problem, fields)
+    rows, columns = problem.intensity.shape[1:]
+    generator = torch.Generator().manual_seed(0)
+    ratios = []
+    for _ in range(HALVINGS):
+        blocks = torch.rand(
+            (math.ceil(rows / BLOCK), math.ceil(columns / BLOCK)), generator=generator
+        )
+        half = (blocks < blocks.median()).to(weights)
+        half = half.repeat_interleave(BLOCK, 0).repeat_interleave(BLOCK, 1)[:rows, :columns]
+        parts = []
+        for share in (half, 1 - half):
+            normal = _Normal(problem, unknowns, origin, fields, weights * share)
+            # Of a direction along which nothing varies no half knows anything.
+            normal.matrix.diagonal()[-4:] += 1e-9 * normal.matrix.diagonal()[-4:].max()
+            _, shift, covariance = normal.solved()
+            parts.append((shift.flatten(), covariance))
+        apart = parts[0][0] - parts[1][0]
+        variance = parts[0][1] + parts[1][1]
+        ratios.append(float(apart @ torch.linalg.solve(variance, apart)) / 4)
+    return float(np.mean(ratios))
 
 
 def _farthest(problem: Problem, origin: Tensor) -> Tensor:

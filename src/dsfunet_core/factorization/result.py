@@ -68,6 +68,26 @@ class SroCoefficients:
         angle = 2 * np.pi * (np.asarray(uv, float) @ self.indices.T)
         return 1 + 2 * (np.cos(angle) @ self.values.real - np.sin(angle) @ self.values.imag)
 
+    def slopes_at(self, uv: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Derivatives ∂I_SRO/∂(u, v) of the series.
+
+        Parameters
+        ----------
+        uv : ndarray, shape (..., 2)
+            Coordinates in units of the in-plane reciprocal-lattice vectors.
+
+        Returns
+        -------
+        ndarray, shape (..., 2)
+            For a cell each.
+        """
+        angle = 2 * np.pi * (np.asarray(uv, float) @ self.indices.T)
+        turning = 4 * np.pi * self.indices
+        real, imaginary = self.values.real[:, None], self.values.imag[:, None]
+        return np.asarray(
+            -np.sin(angle) @ (real * turning) - np.cos(angle) @ (imaginary * turning)
+        )
+
     def sigma_at(self, uv: NDArray[np.float64]) -> NDArray[np.float64] | None:
         """Standard uncertainty of I_SRO, propagated from the covariance.
 
@@ -137,12 +157,28 @@ class Factorization:
 
     @cached_property
     def sro_sigma(self) -> NDArray[np.float64] | None:
-        """Standard uncertainty of I_SRO on the pixels; None without a covariance."""
+        """Standard uncertainty of I_SRO on the pixels; None without a covariance.
+
+        That of the lattice is in it where the lattice was refined or found.
+        """
         if self.coefficients is None or self.lattice is None:
             return None
         rows, columns = np.indices(self.sro.shape)
         pixels = np.stack([rows, columns], axis=-1) - self.lattice.origin
-        return self.coefficients.sigma_at(pixels @ np.linalg.inv(self.lattice.basis).T)
+        to_cells = np.linalg.inv(self.lattice.basis)
+        uv = pixels @ to_cells.T
+        sigma = self.coefficients.sigma_at(uv)
+        covariance = self.choices.get("lattice_covariance")
+        if sigma is None or covariance is None:
+            return sigma
+        slopes = self.coefficients.slopes_at(uv)
+        # (u, v) = Dᵀ (p − o): ∂S/∂D_ji = ∂S/∂u_i · (p_j − o_j), ∂S/∂o = −D ∂S/∂u.
+        by_basis = (pixels[..., :, None] * slopes[..., None, :]).reshape(*uv.shape[:-1], 4)
+        variance = np.einsum("...i,ij,...j->...", by_basis, np.array(covariance), by_basis)
+        origin = self.choices.get("origin_sigma")
+        if origin is not None:
+            variance = variance + ((slopes @ to_cells) ** 2) @ np.square(origin)
+        return np.asarray(np.sqrt(sigma**2 + np.maximum(variance, 0)))
 
     @property
     def product(self) -> NDArray[np.float64]:

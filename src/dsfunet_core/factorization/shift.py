@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from dsfunet_core.factorization.lattice_refinement import refine_lattice
+from dsfunet_core.factorization.lattice_refinement import (
+    RefinedLattice,
+    refine_lattice,
+    scatter_of_halves,
+)
 from dsfunet_core.factorization.plane_data import PlaneData
 from dsfunet_core.factorization.preparation import build_problem
 from dsfunet_core.factorization.solver import Solution, solve
@@ -20,12 +24,14 @@ if TYPE_CHECKING:
 
     from dsfunet_core.factorization.problem import Problem, Unknowns
 
-__all__ = ["LatticeShift", "shift_lattice"]
+__all__ = ["LatticeShift", "shift_lattice", "tuned"]
 
 #: Highest index while the lattice may still be far off, and at the end.
 ORDERS = (2, 4)
 #: Unknowns of the form factor at most, and cycles, in either step.
 MOST_UNKNOWNS, CYCLES = (1100, 2600), (5, 5)
+#: Cycles in which a lattice that was found settles.
+TUNING_CYCLES = 2
 #: Coefficients this many standard uncertainties large tell the phase of the origin.
 SIGNIFICANT = 5.0
 #: Largest shift of the origin that is looked for, in cells.
@@ -38,21 +44,29 @@ class LatticeShift:
 
     Parameters
     ----------
-    basis, sigma_basis : ndarray, shape (2, 2)
-        Columns: refined reciprocal-lattice vectors in pixels, and their uncertainties.
-    given_basis : ndarray, shape (2, 2)
-        As they were.
+    basis, given_basis : ndarray, shape (2, 2)
+        Columns: reciprocal-lattice vectors in pixels, refined and as they were.
+    covariance : ndarray, shape (4, 4)
+        Of the components 00, 01, 10, 11 of the direct basis [cycles a pixel].
     origin, sigma_origin, given_origin : ndarray, shape (2,)
         The same of the origin [pixels]. Where the coefficients of the order need not be
         real, the data do not tell the origin: it stays, with uncertainties of NaN.
     """
 
     basis: NDArray[np.float64]
-    sigma_basis: NDArray[np.float64]
     given_basis: NDArray[np.float64]
+    covariance: NDArray[np.float64]
     origin: NDArray[np.float64]
     sigma_origin: NDArray[np.float64]
     given_origin: NDArray[np.float64]
+
+    @property
+    def sigma_basis(self) -> NDArray[np.float64]:
+        """Standard uncertainties of ``basis``, shape (2, 2)."""
+        # d(D⁻ᵀ) = −D⁻ᵀ dDᵀ D⁻ᵀ
+        slope = np.einsum("ai,jb->abji", self.basis, self.basis).reshape(4, 4)
+        variance = np.einsum("ki,ij,kj->k", slope, self.covariance, slope)
+        return np.sqrt(np.maximum(variance, 0)).reshape(2, 2)
 
     def as_choices(self) -> dict[str, Any]:
         """For ``result.choices``: shifts in pixels with their uncertainties."""
@@ -60,6 +74,7 @@ class LatticeShift:
         return {
             "basis_shift": (self.basis - self.given_basis).tolist(),
             "basis_sigma": self.sigma_basis.tolist(),
+            "lattice_covariance": self.covariance.tolist(),
             "origin_shift": (self.origin - self.given_origin).tolist() if known else None,
             "origin_sigma": self.sigma_origin.tolist() if known else None,
         }
@@ -102,26 +117,74 @@ def shift_lattice(
     direct = np.linalg.inv(plane.basis).T
     constant = float(np.sqrt(abs(np.linalg.det(spacing @ direct))))
     radius = constant if support is None else support
-    problem, unknowns, direct, sigma = _refined(
-        free, direct, 0, radius, robust, spacing, device
-    )
+    coarse = _refined(free, direct, 0, radius, robust, spacing, device)
     if support is None:
-        lengths = torch.tensor([constant], dtype=torch.float64).to(problem.intensity)
-        radius = float(choose_support(problem, spacing, lengths).factors[0]) * constant
-    problem, unknowns, direct, sigma = _refined(
-        free, direct, 1, radius, robust, spacing, device
-    )
-    basis = np.linalg.inv(direct).T
-    # d(D⁻ᵀ) = −D⁻ᵀ dDᵀ D⁻ᵀ, the four components taken for independent.
-    sigma_basis = np.sqrt((basis**2) @ (sigma**2).T @ (basis**2))
+        lengths = torch.tensor([constant], dtype=torch.float64)
+        lengths = lengths.to(coarse.problem.intensity)
+        chosen = choose_support(coarse.problem, spacing, lengths)
+        radius = float(chosen.factors[0]) * constant
+    fine = _refined(free, coarse.direct, 1, radius, robust, spacing, device)
     origin, sigma_origin = plane.origin, np.full(2, np.nan)
     if plane.real_coefficients or plane.inversion:
-        solution = solve(problem, unknowns, max_cycles=3)
-        found = _origin(problem, solution, direct)
+        solution = solve(fine.problem, fine.unknowns, max_cycles=3)
+        found = _origin(fine.problem, solution, fine.direct)
         if found is not None:
             origin, sigma_origin = plane.origin + found[0], found[1]
-    shift = LatticeShift(basis, sigma_basis, plane.basis, origin, sigma_origin, plane.origin)
-    return replace(plane, basis=basis, origin=np.asarray(origin)), shift
+    shift = LatticeShift(
+        np.asarray(np.linalg.inv(fine.direct).T, float),
+        plane.basis,
+        fine.covariance * _excess(fine, plane),
+        origin,
+        sigma_origin,
+        plane.origin,
+    )
+    return replace(plane, basis=shift.basis, origin=np.asarray(origin)), shift
+
+
+def tuned(
+    problem: Problem, solution: Solution, plane: PlaneData, spacing: NDArray
+) -> tuple[Problem, Unknowns, PlaneData, LatticeShift]:
+    """A lattice that was found, refined with the problem it is going to be used in.
+
+    Parameters
+    ----------
+    problem : Problem
+        Of the plane alone, with complex coefficients and no background.
+    solution : Solution
+        With the lattice as it was found.
+    plane : PlaneData
+        The plane.
+    spacing : ndarray, shape (2, 2)
+        Cycles per pixel → real space.
+
+    Returns
+    -------
+    problem, unknowns, plane
+        With the refined lattice.
+    shift : LatticeShift
+        What changed, and its covariance; the origin stays.
+    """
+    origin = torch.as_tensor(plane.origin, dtype=torch.float64)[None].to(problem.intensity)
+    direct = np.linalg.inv(plane.basis).T
+    refined = refine_lattice(
+        problem, solution.unknowns, direct, origin, spacing, max_cycles=TUNING_CYCLES
+    )
+    shift = LatticeShift(
+        np.asarray(np.linalg.inv(refined.direct).T, float),
+        plane.basis,
+        refined.covariance * _excess(refined, plane),
+        plane.origin,
+        np.full(2, np.nan),
+        plane.origin,
+    )
+    return refined.problem, refined.unknowns, replace(plane, basis=shift.basis), shift
+
+
+def _excess(refined: RefinedLattice, plane: PlaneData) -> float:
+    """Factor by which residuals that are no noise widen the covariance."""
+    problem = refined.problem
+    origin = torch.as_tensor(plane.origin, dtype=torch.float64)[None].to(problem.intensity)
+    return max(1.0, scatter_of_halves(problem, refined.unknowns, origin))
 
 
 def _refined(
@@ -132,7 +195,7 @@ def _refined(
     robust: bool,
     spacing: NDArray,
     device: str | None,
-) -> tuple[Problem, Unknowns, NDArray, NDArray]:
+) -> RefinedLattice:
     moved = replace(plane, basis=np.linalg.inv(direct).T)
     problem, _ = build_problem([moved], ORDERS[step], False, robust, spacing, device)
     d = torch.as_tensor(direct)[None].to(problem.intensity)
@@ -144,10 +207,9 @@ def _refined(
         radius *= float(np.sqrt(MOST_UNKNOWNS[step] / size))
         problem, _ = with_support(problem, spacing, torch.full_like(constant, radius))
     start = solve(problem, first_guess(problem, spacing, constant), max_cycles=2)
-    refined = refine_lattice(
+    return refine_lattice(
         problem, start.unknowns, direct, origin, spacing, max_cycles=CYCLES[step]
     )
-    return refined.problem, refined.unknowns, refined.direct, refined.sigma
 
 
 def _origin(
