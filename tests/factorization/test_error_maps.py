@@ -148,7 +148,7 @@ def test_errors_of_the_lattice_reach_the_order(noisy):
     exact = replace(result, choices={})
     d = result.lattice.direct_basis
     rng = np.random.default_rng(3)
-    factor = 1e-4 * rng.normal(size=(4, 4))
+    factor = 7e-5 * rng.normal(size=(4, 4))
     covariance, origin_sigma = factor @ factor.T, (0.02, 0.05)
     sigma = replace(
         result,
@@ -162,7 +162,7 @@ def test_errors_of_the_lattice_reach_the_order(noisy):
         origin = rng.normal(size=2) * origin_sigma
         drawn.append(result.coefficients.evaluate((pixels - origin) @ moved))
     expected = np.hypot(np.std(drawn, axis=0), exact.sro_sigma)
-    assert rms(sigma / expected - 1) < 0.06
+    assert rms(sigma / expected - 1) < 0.08
     assert np.median(sigma / exact.sro_sigma) > 2
 
 
