@@ -111,3 +111,12 @@ def test_the_words(gentle: SimulatedVolume) -> None:
     report = assess_volume(result)
     assert "This plane" not in report.table()
     assert report.to_dict()["holds"]
+
+
+def test_a_form_factor_that_takes_up_a_second_site_is_told(gentle: SimulatedVolume) -> None:
+    small = assess_volume(factorize_volume(gentle.volume, order=2, support=5.0))
+    assert "ends before the next cell" in small.table()
+    large = assess_volume(factorize_volume(gentle.volume, order=2, support=9.5))
+    assert large.holds == small.holds
+    (told,) = (check for check in large.shortcomings if check.what == "support")
+    assert "second disordered site" in told.sentence

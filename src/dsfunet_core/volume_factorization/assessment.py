@@ -160,17 +160,30 @@ def _outliers(result: VolumeFactorization, own: bool) -> Check:
 
 
 def _support(result: VolumeFactorization) -> Check:
-    capped = bool(result.choices.get("support_capped", False))
+    support = float(result.choices["support"])
+    box = np.stack(np.meshgrid(*[np.arange(-1, 2)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    orthogonal = np.array(result.volume.cell.orth.mat.tolist())
+    lengths = np.linalg.norm(box @ orthogonal.T, axis=1)
+    nearest = float(lengths[lengths > 0].min())
+    sentence = "It is as large as the data ask for, and ends before the next cell."
+    if support > nearest:
+        sentence = (
+            "It reaches past the next cell. If the molecules that differ are longer than that, "
+            "all is well; if not, the form factor has taken up what is no product, such as a "
+            "second disordered site."
+        )
+    if result.choices.get("support_capped", False):
+        sentence = (
+            "A larger one might predict better but has too many unknowns: allow more of them, "
+            "or cut the volume to smaller |h|, |k|, |l|."
+        )
     return Check(
         "support",
-        result.choices["support"],
-        result.choices["support"],
-        not capped,
-        f"{result.choices['support']:.1f} Å",
-        "It is as large as the data ask for."
-        if not capped
-        else "A larger one might predict better but has too many unknowns: allow more of them, "
-        "or cut the volume to smaller |h|, |k|, |l|.",
+        support,
+        nearest,
+        support <= nearest and not result.choices.get("support_capped", False),
+        f"{support:.1f} Å (next cell {nearest:.1f} Å)",
+        sentence,
         assumption=False,
     )
 
