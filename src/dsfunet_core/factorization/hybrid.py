@@ -16,6 +16,7 @@ import numpy as np
 
 from dsfunet_core.errors import CancelledError
 from dsfunet_core.factorization.lattice import LatticeSolution, factorize_arrays
+from dsfunet_core.factorization.lattice_points import reduced, sublattices
 from dsfunet_core.factorization.lattice_search import search_lattice
 from dsfunet_core.factorization.network import factorize_by_network
 from dsfunet_core.factorization.plane_data import PlaneData
@@ -31,6 +32,13 @@ if TYPE_CHECKING:
     from dsfunet_core.plane import ReciprocalPlane
 
 __all__ = ["blind_solution", "factorize_hybrid"]
+
+#: Support in lattice constants from which a form factor can stand for any order, so that a
+#: lattice which asks for it is none.
+WIDEST = 1.6
+#: Largest index of sublattices that are tried instead of the lattice found, and share of the
+#: order's strength that may lie outside of them.
+DENSEST, OUTSIDE = 3, 0.02
 
 
 def blind_solution(
@@ -83,28 +91,57 @@ def blind_solution(
         device=device,
         cancelled=cancelled,
     )
-    if not found.found or found.basis is None:
+    if not found.found or found.direct is None:
         return found, None
-    data = PlaneData(
-        intensity=np.asarray(intensity, float),
-        valid=valid,
-        basis=found.basis,
-        origin=np.array([n // 2 for n in intensity.shape], float),
-        variance=variance,
-        observations=observations,
-    )
-    if highest_order is not None and found.direct is not None:
-        order = max(1, min(order, highest_order(found.direct)))
-    (solution,) = factorize_arrays(
-        [data],
-        order=order,
-        guesses=[factors[0]],
-        tune_lattice=True,
-        device=device,
-        cancelled=cancelled,
-        **options,
-    )
+
+    def solved(direct: NDArray) -> LatticeSolution:
+        data = PlaneData(
+            intensity=np.asarray(intensity, float),
+            valid=valid,
+            basis=np.linalg.inv(direct).T,
+            origin=np.array([n // 2 for n in intensity.shape], float),
+            variance=variance,
+            observations=observations,
+        )
+        highest = order if highest_order is None else highest_order(direct)
+        (solution,) = factorize_arrays(
+            [data],
+            order=max(1, min(order, highest)),
+            guesses=[factors[0]],
+            tune_lattice=True,
+            device=device,
+            cancelled=cancelled,
+            **options,
+        )
+        return solution
+
+    first = found.direct
+    solution = solved(first)
+    for matrix in _enough(solution):
+        direct = reduced(first @ matrix)
+        coarser = solved(direct)
+        if coarser.choices["misfit"] < solution.choices["misfit"]:
+            solution, found = coarser, replace(found, direct=direct, sigma=None)
+    support = solution.choices["support_in_lattice_constants"]
+    if support > WIDEST:
+        reason = (
+            f"The best lattice asks for a form factor that reaches over {support:.1f} lattice "
+            "constants, which could make up for any order: it is finer than the plane tells."
+        )
+        return replace(found, found=False, reason=reason), None
     return found, solution
+
+
+def _enough(solution: LatticeSolution) -> list[NDArray[np.float64]]:
+    """Sublattices that hold all but nothing of the order that was found."""
+    strength = np.abs(solution.values) ** 2
+    found = []
+    for matrix in sublattices(DENSEST):
+        place = solution.indices @ np.linalg.inv(matrix).T
+        outside = np.abs(place - np.rint(place)).max(axis=1) > 1e-6
+        if strength[outside].sum() < OUTSIDE * strength.sum():
+            found.append(matrix)
+    return found
 
 
 def factorize_hybrid(

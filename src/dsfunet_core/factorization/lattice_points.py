@@ -25,6 +25,7 @@ __all__ = [
     "points_of",
     "reduced",
     "same_lattice",
+    "sublattices",
 ]
 
 #: Radius within which a point belongs to a lattice [cycles across the plane].
@@ -38,6 +39,23 @@ HIGHEST = 5
 PARSIMONY = 0.03
 #: Quotients are cut off at so many times their mean: I_FF may vanish.
 CUT = 3.0
+
+
+def sublattices(density: int) -> list[NDArray[np.float64]]:
+    """Matrices (columns) of all sublattices up to a density, the lattice itself left out.
+
+    Parameters
+    ----------
+    density : int
+        Largest index of a sublattice.
+    """
+    return [
+        np.array([[n // a, b], [0, a]], float)
+        for n in range(2, density + 1)
+        for a in range(1, n + 1)
+        if n % a == 0
+        for b in range(n // a)
+    ]
 
 
 def local_mean(

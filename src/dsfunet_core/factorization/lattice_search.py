@@ -25,6 +25,7 @@ from dsfunet_core.factorization.lattice_points import (
     points_of,
     reduced,
     same_lattice,
+    sublattices,
 )
 from dsfunet_core.factorization.lattice_scan import second_directions
 from dsfunet_core.factorization.lattice_trial import Bench, Trial
@@ -123,17 +124,6 @@ def search_lattice(
         Likewise.
     """
     return _Search(intensity, valid, form_factor, sro, device, cancelled).run()
-
-
-def _family(density: int) -> list[NDArray[np.float64]]:
-    """Matrices (columns) of all sublattices up to a density, the lattice itself left out."""
-    return [
-        np.array([[n // a, b], [0, a]], float)
-        for n in range(2, density + 1)
-        for a in range(1, n + 1)
-        if n % a == 0
-        for b in range(n // a)
-    ]
 
 
 class _Search:
@@ -325,8 +315,8 @@ class _Search:
         basis = reduced(trial.direct)
         here = max(self.bench.misfit_of_order(factor, basis, ORDER), 1e-300)
         groups = [
-            [basis @ np.linalg.inv(m) for m in _family(FAMILY)],
-            [basis @ m for m in _family(FAMILY)],
+            [basis @ np.linalg.inv(m) for m in sublattices(FAMILY)],
+            [basis @ m for m in sublattices(FAMILY)],
             [x for x in self.pool if not same_lattice(x, basis, 0.02)],
         ]
         rivals: list[tuple[NDArray[np.float64], float]] = []
