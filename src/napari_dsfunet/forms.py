@@ -244,12 +244,13 @@ class FactorizeForm(Form):
         advanced=True,
     )
     order: int = _entry(
-        5,
+        0,
         "Order",
         "Largest in-plane index of the short-range order: correlations up to so many "
-        "cells away along each axis.",
-        low=1,
+        "cells away along each axis. Auto is 5, or less where the plane has too few pixels "
+        "a cell.",
         high=12,
+        special="auto",
         advanced=True,
     )
 
@@ -263,7 +264,7 @@ class FactorizeForm(Form):
                 "support": self.support if self.support > 0 else "auto",
                 "background": self.background,
                 "robust": self.robust,
-                "order": self.order,
+                "order": self.order or "auto",
                 "refine_lattice": self.refine_lattice,
             }
         if self.device != "auto":

@@ -51,8 +51,12 @@ def factorize(
         ),
     ] = "auto",
     order: Annotated[
-        int, typer.Option(help="Correlations up to so many cells apart, 1 to 12.")
-    ] = 5,
+        str,
+        typer.Option(
+            help="Correlations up to so many cells apart, 1 to 12; auto is 5, or less where "
+            "the plane has too few pixels a cell."
+        ),
+    ] = "auto",
     background: Annotated[
         bool, typer.Option("--background", help="Refine a smooth additive background too.")
     ] = False,
@@ -110,7 +114,7 @@ def factorize(
         result = factorization.factorize(
             data,
             method,
-            order=order,
+            order=_order(order),
             support=radius,
             background=background,
             robust=robust,
@@ -174,4 +178,15 @@ def _support(text: str) -> float | str:
     except ValueError:
         raise ParameterError(
             f"--support {text}: give a radius in Å such as 14, or auto."
+        ) from None
+
+
+def _order(text: str) -> int | str:
+    if text == "auto":
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise ParameterError(
+            f"--order {text}: give a whole number such as 3, or auto."
         ) from None

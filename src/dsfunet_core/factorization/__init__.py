@@ -25,6 +25,10 @@ __all__ = ["METHODS", "Factorization", "SroCoefficients", "check_device", "facto
 METHODS = ("lattice", "network", "hybrid")
 
 
+#: Order unless something else is asked for, and the largest that may be.
+USUAL_ORDER, MOST_ORDER = 5, 12
+
+
 class CancelToken(Protocol):
     """Anything like :class:`threading.Event`."""
 
@@ -37,7 +41,7 @@ def factorize(
     plane: ReciprocalPlane,
     method: str = "lattice",
     *,
-    order: int = 5,
+    order: int | str = "auto",
     support: float | str = "auto",
     background: bool = False,
     robust: bool = True,
@@ -61,9 +65,10 @@ def factorize(
         method with a network's help in dead zones; without a cell the lattice is searched
         for, and where none is found the network's factors are returned, ``method`` of the
         result says "network" and ``choices["why"]`` tells why.
-    order : int
+    order : int or "auto"
         Largest in-plane index |u| of the short-range order: 5 includes correlations up
-        to five cells away along each axis.
+        to five cells away along each axis. ``"auto"`` is 5, or less where the plane has too
+        few pixels a cell to tell so many apart.
     support : float or "auto"
         Radius in Å within which the difference molecule's autocorrelation lies (roughly
         the molecule's diameter); chosen by cross-validation for ``"auto"``.
@@ -126,8 +131,10 @@ def factorize(
             )
         check_device(device)
         return factorize_by_network(plane, weights=weights, device=device, callback=callback)
-    if not isinstance(order, int) or not 1 <= order <= 12:
-        raise ParameterError(f"order = {order!r}; give a whole number from 1 to 12.")
+    if order != "auto" and not (isinstance(order, int) and 1 <= order <= MOST_ORDER):
+        raise ParameterError(
+            f'order = {order!r}; give a whole number from 1 to {MOST_ORDER}, or "auto".'
+        )
     if support != "auto" and not (isinstance(support, int | float) and support > 0):
         raise ParameterError(
             f'support = {support!r}; give a radius in Å greater than 0, or "auto".'
@@ -146,8 +153,11 @@ def factorize(
             "method hybrid, which looks for the lattice itself.",
         )
     data = _plane_data(plane) if plane.has_geometry else None
+    wanted = USUAL_ORDER if order == "auto" else int(order)
+    if data is not None and order == "auto":
+        wanted = max(1, _highest_order(plane.lattice.direct_basis, plane.shape, wanted))
     if data is not None:
-        _check_resolved(plane.lattice.direct_basis, plane.shape, order)
+        _check_resolved(plane.lattice.direct_basis, plane.shape, wanted)
     elif radius is not None:
         raise ParameterError(
             f"support = {support!r} is in Å, but plane {plane.name!r} has no cell and so no "
@@ -163,8 +173,8 @@ def factorize(
         return factorize_hybrid(
             plane,
             data,
-            order=order,
-            highest_order=lambda direct: _highest_order(direct, plane.shape, order),
+            order=wanted,
+            highest_order=lambda direct: _highest_order(direct, plane.shape, wanted),
             support=radius,
             background=background,
             robust=robust,
@@ -181,7 +191,7 @@ def factorize(
     assert data is not None
     solution = factorize_arrays(
         [data],
-        order=order,
+        order=wanted,
         support=radius,
         background=background,
         robust=robust,
