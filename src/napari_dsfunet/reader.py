@@ -207,6 +207,7 @@ def _ours(path: Path) -> bool:
         numpy,
         nxrefine,
         results,
+        simulated_set,
         tiff,
         yell,
     )
@@ -215,7 +216,7 @@ def _ours(path: Path) -> bool:
         from napari_dsfunet.session import is_session
 
         return is_session(path)
-    formats = (meerkat, mantid, nxrefine, chess, nexus, yell, numpy, images)
+    formats = (simulated_set, meerkat, mantid, nxrefine, chess, nexus, yell, numpy, images)
     if any(module.recognises(path, None) for module in formats):
         return True
     # Of TIFFs only those that say where their pixels lie: few of them are scattering.

@@ -2,7 +2,11 @@
 
 import json
 
+import h5py
+import numpy as np
 import pytest
+
+from dsfunet_core import read
 
 
 def test_a_set_is_written_continued_and_evaluated(dsfunet, tmp_path):
@@ -46,3 +50,20 @@ def test_another_set_is_not_touched(dsfunet, tmp_path):
     empty.mkdir()
     result = dsfunet("evaluate", empty, code=1)
     assert "no set.json" in result.stderr
+
+
+def test_single_planes_of_a_set_are_read_by_their_number(dsfunet, tmp_path):
+    folder = tmp_path / "planes"
+    dsfunet("simulate", folder, "--planes", 2, "--size", 96, "--preset", "validation")
+    shard = folder / "shard-00000.h5"
+    said = " ".join(dsfunet("info", shard, code=1).stderr.split())
+    assert "2 simulated planes" in said
+    assert "--dataset 0" in said
+    assert "96 × 96" in dsfunet("info", shard, "--dataset", 1).stdout
+    assert "no plane 2" in dsfunet("info", shard, "--dataset", 2, code=1).stderr
+    for i in range(2):
+        plane = read(shard, str(i))
+        with h5py.File(shard) as file:
+            np.testing.assert_array_equal(plane.intensity, file["intensity"][i])
+            np.testing.assert_array_equal(plane.valid, file["valid"][i] > 0)
+            np.testing.assert_allclose(plane.lattice.basis, file["basis"][i], rtol=1e-12)

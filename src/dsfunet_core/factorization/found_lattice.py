@@ -14,6 +14,8 @@ __all__ = ["MOST_UNEXPLAINED", "FoundLattice", "in_words"]
 
 #: Largest share of a plane's variance that the right lattice may leave unexplained.
 MOST_UNEXPLAINED = 0.02
+#: Logarithm of a million.
+MANY = 13.8
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,10 +77,11 @@ def in_words(found: bool, candidates: int, left: float, merit: float) -> str:
     """
     tried = "one candidate" if candidates == 1 else f"{candidates} candidates"
     if found:
+        odds = f"{np.exp(merit):.0f}" if merit < MANY else "more than a million"
         return (
             f"Of {tried} it alone explains the plane: {left:.2g} of the variance is left in "
             f"squares of 4 × 4 pixels, and the odds against the next best lattice are "
-            f"e^{merit:.0f} to 1."
+            f"{odds} to 1."
         )
     if left >= MOST_UNEXPLAINED:
         return (

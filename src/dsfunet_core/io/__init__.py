@@ -22,6 +22,7 @@ from dsfunet_core.io import (
     numpy,
     nxrefine,
     results,
+    simulated_set,
     tiff,
     yell,
 )
@@ -43,7 +44,18 @@ if TYPE_CHECKING:
 __all__ = ["arrays", "place", "read", "write"]
 
 #: Asked in this order; the more particular layout comes first.
-_FORMATS = (meerkat, mantid, nxrefine, chess, nexus, yell, numpy, tiff, images)
+_FORMATS = (
+    simulated_set,
+    meerkat,
+    mantid,
+    nxrefine,
+    chess,
+    nexus,
+    yell,
+    numpy,
+    tiff,
+    images,
+)
 
 
 def read(
@@ -66,7 +78,7 @@ def read(
         The file, or a folder of images that are layers of a volume.
     dataset : str, optional
         Path of the intensities in an HDF5 file, their key in an ``.npz``, or the number
-        of a page in a TIFF, where the file leaves a choice.
+        of a page in a TIFF or of a plane in a simulated set, where the file leaves a choice.
     cell, section, axes, limits
         Where the pixels lie, for files that do not say: as in
         :func:`dsfunet_core.io.place.place`. What is given here goes before the file.
