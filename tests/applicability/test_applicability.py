@@ -156,6 +156,7 @@ def test_factors_of_a_network_are_looked_at_as_far_as_possible():
     assert set(found) == {"residual", "mean of the order", "coverage"}
     assert not found["residual"].passed
     assert not found["mean of the order"].passed
+    assert "network's factors do not explain" in report.verdict
 
 
 def test_all_of_it_goes_into_json(clean):

@@ -27,10 +27,13 @@ class Applicability:
         Those of the assumptions first, then those of the data.
     subject : str
         What was factorized: a plane, or a volume.
+    by_network : bool
+        Whether a network alone took it apart, whose own errors are no fault of the plane.
     """
 
     checks: tuple[Check, ...]
     subject: str = "plane"
+    by_network: bool = False
 
     @property
     def concerns(self) -> tuple[Check, ...]:
@@ -50,8 +53,14 @@ class Applicability:
     @property
     def verdict(self) -> str:
         """One or two sentences."""
-        if self.concerns:
-            said = ", ".join(c.what for c in self.concerns)
+        said = ", ".join(c.what for c in self.concerns)
+        if self.concerns and self.by_network:
+            text = (
+                f"The network's factors do not explain this {self.subject} ({said}): either "
+                "they are wrong, or it is no product of a form factor and a short-range order. "
+                "With its lattice known, the lattice method tells which."
+            )
+        elif self.concerns:
             text = (
                 f"This {self.subject} is not all product of a form factor and a short-range "
                 f"order ({said}). Errors of the factors can be larger than their σ."
@@ -137,4 +146,6 @@ def assess(result: Factorization) -> Applicability:
     else:
         found += [checks.structured_share(result), checks.mean_order(result)]
     found.append(data_checks.coverage(result))
-    return Applicability(tuple(c for c in found if c is not None))
+    return Applicability(
+        tuple(c for c in found if c is not None), by_network=result.method == "network"
+    )

@@ -291,8 +291,8 @@ def structured_share(result: Factorization) -> Check:
         f"{value:.2%} of the variance is left in structure (limit {STRUCTURED:.1%})",
         "The network's product leaves little more than noise."
         if passed
-        else "The network's product leaves structure: artefacts, or scattering that is no "
-        "product. With the lattice known, the lattice method tells which.",
+        else "The network's product leaves structure: its own errors, artefacts, or scattering "
+        "that is no product.",
     )
 
 
