@@ -171,7 +171,9 @@ def factorize_arrays(
         problem, unknowns, tolerance=tolerance, tick=report.tick, cancelled=cancelled
     )
     if tune_lattice and not background:
-        problem, unknowns, plane, shifts[0] = tuned(problem, solution, planes[0], spacing)
+        problem, unknowns, plane, shifts[0] = tuned(
+            problem, solution, planes[0], spacing, errors=errors
+        )
         planes = [plane]
         solution = solve(
             problem,

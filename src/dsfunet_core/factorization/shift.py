@@ -142,7 +142,12 @@ def shift_lattice(
 
 
 def tuned(
-    problem: Problem, solution: Solution, plane: PlaneData, spacing: NDArray
+    problem: Problem,
+    solution: Solution,
+    plane: PlaneData,
+    spacing: NDArray,
+    *,
+    errors: bool = True,
 ) -> tuple[Problem, Unknowns, PlaneData, LatticeShift]:
     """A lattice that was found, refined with the problem it is going to be used in.
 
@@ -156,6 +161,8 @@ def tuned(
         The plane.
     spacing : ndarray, shape (2, 2)
         Cycles per pixel → real space.
+    errors : bool
+        Widen the covariance where residuals are no noise.
 
     Returns
     -------
@@ -172,7 +179,7 @@ def tuned(
     shift = LatticeShift(
         np.asarray(np.linalg.inv(refined.direct).T, float),
         plane.basis,
-        refined.covariance * _excess(refined, plane),
+        refined.covariance * (_excess(refined, plane) if errors else 1.0),
         plane.origin,
         np.full(2, np.nan),
         plane.origin,
