@@ -110,7 +110,7 @@ def main() -> None:
             folder = RECORDS if arguments.resume else None
             results = {
                 "applicability": applicability.run(
-                    arguments.planes, arguments.method, console, folder
+                    arguments.planes, arguments.method, console, folder, arguments.first
                 )
             }
         elif which == "extremes":

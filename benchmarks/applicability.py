@@ -66,8 +66,10 @@ def _clean_plane(rng: np.random.Generator, with_bragg_positions: bool) -> Simula
     return measured(plane, rng, WORLD)
 
 
-def run(n: int, method: str, console: Console, folder: Path | None = None) -> dict[str, Any]:
-    """Assess ``n`` planes of every kind, twice as many clean ones, and print the rates."""
+def run(
+    n: int, method: str, console: Console, folder: Path | None = None, first: int = 0
+) -> dict[str, Any]:
+    """Assess planes ``first`` to ``n - 1`` of every kind, twice as many clean ones."""
     table = Table(title=f"{method}: planes said not to be a product, in %")
     for column in ("planes", *(f"{c:g} counts" if c else "noise-free" for c in COUNTS), "all"):
         table.add_column(column, justify="left" if column == "planes" else "right")
@@ -76,11 +78,11 @@ def run(n: int, method: str, console: Console, folder: Path | None = None) -> di
     for kind in KINDS:
         name = f"applicability-{method}-{kind.replace(' ', '-')}.jsonl"
         partial = Partial(None if folder is None else folder / name)
-        wanted = 2 * n if kind == "clean" else n
-        for i in track(range(wanted), description=kind, transient=True):
+        wanted, start = (2 * n, 2 * first) if kind == "clean" else (n, first)
+        for i in track(range(start, wanted), description=kind, transient=True):
             if i not in partial.done:
                 partial.add(i, _figures(kind, i, method))
-        entries = partial.first(wanted)
+        entries = [e for e in partial.first(wanted) if e["plane"] >= start]
         results[kind] = entries
         cells = [_rate([e for e in entries if e["counts"] == c]) for c in COUNTS]
         limit = f"≤ {REQUIRED[kind]:.0%}" if kind in REQUIRED else "≥ 90%"
