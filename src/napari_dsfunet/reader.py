@@ -17,6 +17,8 @@ __all__ = ["get_reader", "read_file", "read_files"]
 SESSION = ".dsfunet"
 #: Nothing but HDF5 is called so.
 HDF5_SUFFIXES = (".h5", ".hdf5", ".nxs")
+#: How NumPy's files begin.
+NUMPY_MAGIC = {".npy": b"\x93NUMPY", ".npz": b"PK"}
 #: Files of a folder that are opened; more would bury the viewer.
 MOST_FILES = 200
 
@@ -58,8 +60,8 @@ def get_reader(path: str | list[str]) -> Callable[..., list[LayerData]] | None:
         if len(paths) == 1 and paths[0].is_dir():
             found = [p for p in _files(paths[0]) if _ours(p)]
             return read_files if found else None
-        for one in paths:
-            _check_hdf5(one)
+        if len(paths) == 1 and _says_why(paths[0]):
+            return read_file
         if not paths or not all(p.is_file() and _ours(p) for p in paths):
             return None
         return read_file if len(paths) == 1 else read_files
@@ -69,15 +71,19 @@ def get_reader(path: str | list[str]) -> Callable[..., list[LayerData]] | None:
         return None
 
 
-def _check_hdf5(path: Path) -> None:
-    """Refuse what is called HDF5 and is something else: no other plugin can open it either."""
+def _says_why(path: Path) -> bool:
+    """Whether a file is damaged, or HDF5 of any layout with arrays to choose from."""
     import h5py
 
-    from dsfunet_core.io.hdf5_file import open_hdf5
+    from dsfunet_core.io import arrays
 
-    if path.is_file() and path.suffix.lower() in HDF5_SUFFIXES and not h5py.is_hdf5(path):
-        with open_hdf5(path):
-            pass
+    suffix = path.suffix.lower()
+    if not path.is_file() or suffix not in (*HDF5_SUFFIXES, *NUMPY_MAGIC):
+        return False
+    if suffix in NUMPY_MAGIC:
+        with path.open("rb") as file:
+            return not file.read(8).startswith(NUMPY_MAGIC[suffix])
+    return not h5py.is_hdf5(path) or bool(arrays(path))
 
 
 def _raise(error: Exception, path: str | list[str]) -> list[LayerData]:

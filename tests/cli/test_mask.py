@@ -160,3 +160,10 @@ def test_mistakes_are_told(run, spotted, tmp_path, options, message):
 def test_files_are_not_replaced_unasked(run, spotted, tmp_path):
     assert "--overwrite" in run(spotted, spotted, code=1).stderr
     assert "suffix" in run(spotted, tmp_path / "out.doc", code=1).stderr
+
+
+def test_nothing_left_is_an_error_and_nothing_is_written(run, spotted, tmp_path):
+    said = " ".join(run(spotted, tmp_path / "out.npz", "--bragg", 5, code=1).output.split())
+    assert "nothing is left of plane" in said
+    assert "bragg takes" in said
+    assert not (tmp_path / "out.npz").exists()

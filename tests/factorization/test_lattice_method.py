@@ -308,6 +308,10 @@ class TestErrors:
         sigma = np.sqrt(np.diag(result.coefficients.covariance))
         assert sigma[index.index((5, 0))] > 3 * sigma[index.index((3, 0))]
 
+    def test_a_support_with_too_many_unknowns(self):
+        with pytest.raises(ParameterError, match=r"at most 15,000 .* reach \d+\.\d Å"):
+            factorize(known_plane().plane, support=150.0)
+
     def test_cells_too_small_for_the_pixels(self):
         known = known_plane(step=0.4)
         with pytest.raises(GeometryError, match="pixels wide"):

@@ -55,10 +55,22 @@ def test_damaged_files_say_why(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     reader = get_reader(str(path))
     assert reader is not None
-    with pytest.raises(FileFormatError, match=r"other\.h5 cannot be opened as HDF5.*copy"):
+    with pytest.raises(FileFormatError, match=r"other\.h5.*copy it again"):
         reader(str(path))
     path = path.rename(tmp_path / "other.img")
     assert (get_reader(str(path)) is None) == (content[:4] != b"\x89HDF")
+
+
+def test_arrays_of_unknown_layout_are_asked_about(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "odd.h5", "w") as h5:
+        h5["one"] = h5["two"] = np.zeros((30, 30, 30))
+        h5["three"] = np.zeros((40, 30, 30))
+    assert get_reader(str(tmp_path / "odd.h5")) is read_file
+    (tmp_path / "t.npy").write_bytes(bytes(range(50)))
+    reader = get_reader(str(tmp_path / "t.npy"))
+    assert reader is not None
+    with pytest.raises(FileFormatError, match="damaged"):
+        reader(str(tmp_path / "t.npy"))
 
 
 def test_files_that_tell_too_little_name_the_dock(tmp_path: Path) -> None:

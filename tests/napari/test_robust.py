@@ -348,3 +348,15 @@ def test_leaving_python_in_the_middle_of_a_run() -> None:
     assert "leaving" in done.stdout
     assert done.returncode == 0, done.stderr
     assert not done.stderr
+
+
+def test_of_several_results_the_one_that_is_seen_is_chosen(
+    viewer: Any, fill: Callable[[], None], qtbot: Any
+) -> None:
+    fill()
+    fill()
+    results = [layer for layer in viewer.layers if "SRO" in layer.name]
+    results[-1].visible = False
+    choice = LayerChoice(viewer, lambda layer: "SRO" in layer.name)
+    qtbot.addWidget(choice)
+    assert choice.layer() is results[0]

@@ -114,7 +114,7 @@ def test_bounds_hold_one_parameter(dock: SroFit) -> None:
     assert dock.fit.at_bound[row]
     assert "at its bound" in dock.table.item(row, ALPHA).text()
     dock.table.item(row, 7).setText("0.3")
-    assert "lower one first" in dock.message.text()
+    assert "the lower one must be below" in dock.message.text()
     dock.table.item(row, 7).setText("")
     dock.table.item(row, 8).setText("")
     assert dock.fit.alpha[row] == pytest.approx(0.25, abs=0.02)

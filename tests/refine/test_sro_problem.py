@@ -87,7 +87,7 @@ def test_bounds_of_single_parameters_hold(rng):
     assert fit.at_bound.tolist() == [j == i for j in range(len(fit.alpha))]
     held = problem.refine(fixed={(1, 0, 0): -0.15})
     np.testing.assert_allclose(fit.alpha, held.alpha, atol=1e-6)
-    with pytest.raises(ParameterError, match="lower one first"):
+    with pytest.raises(ParameterError, match="the lower one must be below"):
         problem.refine(bounds=bounds[:, ::-1])
 
 

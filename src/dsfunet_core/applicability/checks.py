@@ -83,9 +83,21 @@ def neighbouring_residuals(evidence: Evidence) -> Check:
         f"neighbours correlate by {value:.3f} (limit {NEIGHBOURS})",
         "The residual is independent from pixel to pixel, as noise is."
         if passed
-        else "The residual has structure: there is scattering that no product of these two "
+        else _too_small(evidence)
+        + "The residual has structure: there is scattering that no product of these two "
         "factors explains, such as displacements, thermal scattering or a second "
         "disordered site.",
+    )
+
+
+def _too_small(evidence: Evidence) -> str:
+    """First thing to think of where somebody chose the support himself."""
+    choices = evidence.result.choices
+    if choices.get("support_chosen_by") != "user":
+        return ""
+    return (
+        f"The support that was given ({choices['support']:.1f} Å) may be too small for the "
+        "molecules; have it chosen automatically before you believe anything below. "
     )
 
 
@@ -162,8 +174,8 @@ def near_lattice_points(evidence: Evidence) -> Check | None:
         "The product holds near Bragg positions as well as elsewhere."
         if passed
         else "The product fails near Bragg positions: thermal diffuse scattering, the feet "
-        "of Bragg peaks, or order over more cells than `order`. Mask a larger radius around "
-        "them, or raise `order`.",
+        "of Bragg peaks, or order over more cells than were refined. Mask a larger radius "
+        "around them, or raise the order.",
     )
 
 

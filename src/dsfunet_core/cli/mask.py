@@ -219,6 +219,12 @@ def mask(
             data, taken = _without_background(data, background, scale)
         out = data.pixels_out()
         _warn_of_many(out.get("bragg", 0), int(before.valid.sum()), radius)
+        if not data.valid.any():
+            raise ParameterError(
+                f"nothing is left of plane {data.name}: "
+                + ", ".join(f"{reason} takes {n:,} pixels" for reason, n in out.items())
+                + ". Mask less; nothing was written."
+            )
         if fill:
             data = masking.fill(data, "bragg")
         write(output, data, overwrite=overwrite)
@@ -244,6 +250,8 @@ def mask(
             f"Background taken off: {taken['mean']:.4g} on average; "
             f"{below if taken['negative'] else 'no pixel is negative now.'}"
         )
+    if data.provenance.get("processing") == before.provenance.get("processing"):
+        say("No mask was asked for (--bragg auto, --hot-pixels, …): nothing was masked.")
     if picture is not None:
         say(f"Drawn in {picture}.")
     say(f"Written to {output}. Next: dsfunet factorize {output} -o result.h5")

@@ -60,4 +60,7 @@ def simulate(
     except KeyboardInterrupt:
         say("Stopped. The same command goes on with the shards that are missing.")
         raise typer.Exit(130) from None
-    say(f"{written} planes are in {folder}.")
+    say(
+        f"{written} planes are in {folder}. Next: dsfunet evaluate {folder}, or one of them: "
+        f"dsfunet factorize {folder}/shard-00000.h5 --dataset 0 -o result.h5"
+    )

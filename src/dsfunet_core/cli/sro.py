@@ -47,6 +47,7 @@ def fit_sro(
 
     [cyan]dsfunet fit-sro hk1.h5 --laue 6/m --csv alpha.csv --yell model.txt --overwrite[/]
     """
+    from dsfunet_core.applicability import assess
     from dsfunet_core.io.results import add_fit, load_fit, load_result
     from dsfunet_core.refine import refine_sro
 
@@ -77,6 +78,9 @@ def fit_sro(
             "The factors come from a network: its own errors are not in these σ. Where the "
             "lattice is known, factorize with --method lattice."
         )
+    verdict = assess(result)
+    if not verdict.holds and result.method != "network":
+        say(f"Careful: {verdict.verdict} That goes for these α, too.")
     written = [str(p) for p in (file, csv, json_out, yell) if p is not None]
     say(f"Written to {', '.join(written)}. Next: dsfunet report {file} -o report.html")
 

@@ -7,6 +7,7 @@ factors: see ``docs/factorization.md`` for the mathematics.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from dsfunet_core.errors import ParameterError
 from dsfunet_core.factorization.filling import extrapolated, filled_from
 from dsfunet_core.factorization.inversion import has_inversion, impose_inversion
 from dsfunet_core.factorization.plane_data import PlaneData
@@ -32,6 +34,8 @@ __all__ = ["LatticeSolution", "factorize_arrays"]
 #: Relative change of the misfit from which a refinement goes on, and times what where the
 #: same place of every cell is hidden.
 TOLERANCE, HIDDEN = 1e-3, 1e-3
+#: Unknowns of the form factor at most: 2 GB for the normal equations.
+MOST_UNKNOWNS = 15_000
 #: Median ratio of the block variances to the model's from which the former count.
 BLOCK_EXCESS = 1.25
 
@@ -160,6 +164,7 @@ def factorize_arrays(
     else:
         radius = torch.full_like(constant, support)
         problem, _ = with_support(problem, spacing, radius)
+        _check_size(problem.form_factor_basis.size, support)
         unknowns = first_guess(problem, spacing, constant)
         scores, capped = [{} for _ in planes], False
 
@@ -267,6 +272,19 @@ def factorize_arrays(
             )
         )
     return results
+
+
+def _check_size(unknowns: int, support: float) -> None:
+    """Refuse a support with more unknowns than there is room for."""
+    if unknowns > MOST_UNKNOWNS:
+        allowed = support * math.sqrt(MOST_UNKNOWNS / unknowns)
+        raise ParameterError(
+            f"support = {support:g} Å makes {unknowns:,} unknowns on this plane; at most "
+            f"{MOST_UNKNOWNS:,} are solved for, which reach {allowed:.1f} Å.",
+            python='Choose that or less, or "auto".',
+            terminal="Choose that or less, or leave --support out.",
+            napari="Choose that or less, or turn Support down to auto.",
+        )
 
 
 def _variance_unit(solution: Solution, scale: NDArray, i: int, known: bool) -> float:

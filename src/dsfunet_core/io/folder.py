@@ -42,6 +42,14 @@ def read(folder: Path, dataset: str | None = None) -> Unplaced:
     files = sorted(
         (p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")), key=_order
     )
+    if (folder / "set.json").exists():
+        raise FileFormatError(
+            f"{folder} is a set of simulated planes.",
+            python="Read one of its shard-….h5, and a plane by its number as dataset.",
+            terminal=f"Name one of its files, {folder}/shard-00000.h5 --dataset 0, or take all "
+            f"of it: dsfunet evaluate {folder}.",
+            napari="Open one of its shard-….h5.",
+        )
     layers = [p for p in files if tiff.recognises(p, None) or images.recognises(p, None)]
     if len(layers) < 2 or dataset is not None:
         raise FileFormatError(

@@ -144,9 +144,14 @@ class SroRefinement(AlphaByOrbit):
         )
         # χ² has the variance 2·dof.
         if self.chi2 > self.dof + 2 * np.sqrt(2 * self.dof):
+            forced = np.asarray(self.fixed, dtype=bool) | np.asarray(self.at_bound, dtype=bool)
             lines.append(
-                "χ² is larger than by chance: Laue class, shells or variances are not right. "
-                f"To allow for it, multiply the uncertainties by {self.inflation:.2f}."
+                "χ² is larger than by chance: α that are held or at a bound contradict the "
+                f"data ({', '.join(self.orbits[i].label for i in np.flatnonzero(forced)[:5])})."
+                if forced.any()
+                else "χ² is larger than by chance: Laue class, shells or variances are not "
+                "right. To allow for it, multiply the uncertainties by "
+                f"{self.inflation:.2f}."
             )
         return lines
 

@@ -207,11 +207,17 @@ class SroProblem:
         limits = None
         if not isinstance(bounds, bool):
             limits = np.asarray(bounds, float)
-            if limits.shape != (n, 2) or not (limits[:, 0] < limits[:, 1]).all():
+            if limits.shape != (n, 2):
                 raise ParameterError(
                     f"bounds has shape {limits.shape}; a lower and a higher value for each of "
-                    f"the {n} orbits was expected, the lower one first."
+                    f"the {n} orbits was expected."
                 )
+            for orbit, (low, high) in zip(self.orbits, limits, strict=True):
+                if not low < high:
+                    raise ParameterError(
+                        f"the bounds of α{orbit.label} are {low:g} and {high:g}; the lower one "
+                        "must be below the higher one."
+                    )
         elif bounds:
             limits = np.tile([-1.0, 1.0], (n, 1))
         held = {self.index(vector): float(value) for vector, value in (fixed or {}).items()}

@@ -20,7 +20,8 @@ class LayerChoice(QComboBox):
     """Layers that a dock can work on.
 
     The choice stays with its layer when that is renamed or moved; when it is deleted, the
-    box falls back to another one. A new layer that fits becomes the choice, unless it holds
+    box falls back to another one. A new layer that fits becomes the choice (of several the
+    topmost that is visible), unless it holds
     the known truth of a simulation: that is chosen by hand, or if there is nothing else. So
     are layers that are not preferred, once a preferred one is there.
 
@@ -76,7 +77,8 @@ class LayerChoice(QComboBox):
         found = [x for x in found if self._prefers(x)] or found
         new = [x for x in found if not any(x is other for other in before)]
         if new:
-            chosen = new[0]
+            # Of several results of the same plane the one that is seen is the latest.
+            chosen = next((x for x in new if x.visible), new[0])
         elif not any(x is chosen for x in offered):
             chosen = next(iter(found or offered), None)
         self._offered = offered

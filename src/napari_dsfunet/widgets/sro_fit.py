@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 from superqt import QLabeledDoubleSlider
 from superqt.utils import qdebounced
 
+from dsfunet_core.applicability import assess
 from dsfunet_core.errors import DsfunetError, ParameterError
 from dsfunet_core.factorization.result import Factorization
 from dsfunet_core.refine.unit_cell_map import UnitCellMap
@@ -82,6 +83,8 @@ class SroFit(ExportingDock):
         self._row = 0
         self._fitted_layer: Any = None
         self.results = self.add_layer_choice("Result", _shows_order)
+        #: What the factorization's verdict says against its order.
+        self._careful = ""
         self.table = SroTable()
         self.table.edited.connect(self.refit)
         self.table.currentCellChanged.connect(self._row_chosen)
@@ -111,11 +114,19 @@ class SroFit(ExportingDock):
         layer, result = self._result()
         form: SroFitForm = self.form.value()
 
-        def apply(problem: SroProblem) -> str:
-            self.problem, self._fitted_layer = problem, layer
-            return self._show(self._refine(problem))
+        def compute(callback: Any, cancel: Any) -> tuple[SroProblem, str]:
+            problem = form.compute(result)
+            if not isinstance(result, Factorization):
+                return problem, ""
+            verdict = assess(result)
+            return problem, "" if verdict.holds else f"\nCareful: {verdict.verdict}"
 
-        return lambda callback, cancel: form.compute(result), apply
+        def apply(found: tuple[SroProblem, str]) -> str:
+            self.problem, self._careful = found
+            self._fitted_layer = layer
+            return self._show(self._refine(self.problem))
+
+        return compute, apply
 
     def script(self) -> tuple[str, ...]:
         """Python that fits; see :meth:`Dock.script`."""
@@ -239,8 +250,10 @@ class SroFit(ExportingDock):
         self._row_chosen()
         # The foot of the core's table says how good the fit is.
         foot = fit.table().splitlines()[2 + len(fit.orbits) :]
-        refined = len(fit.alpha) - int(np.sum(np.asarray(fit.fixed)))
-        return f"{refined} of {len(fit.alpha)} parameters refined. " + "\n".join(foot)
+        forced = np.asarray(fit.fixed, bool) | np.asarray(fit.at_bound, bool)
+        refined = len(fit.alpha) - int(forced.sum())
+        text = f"{refined} of {len(fit.alpha)} parameters refined. " + "\n".join(foot)
+        return text + self._careful
 
     @qdebounced(timeout=120)
     def _draw_later(self) -> None:
