@@ -58,7 +58,7 @@ def parse_indices(text: str) -> tuple[NDArray[np.float64], NDArray[np.float64], 
             reasons.append("a denominator is 0")
     reason = reasons[0] if reasons else "three indices were expected"
     raise ParameterError(
-        f"plane={text!r} does not name a plane: {reason}. Write two free indices and one "
+        f"{text!r} does not name a plane: {reason}. Write two free indices and one "
         'fixed, as "hk1", "h0l", "hk0.5" or "2kl", or two free ones in three, as "hhl" or '
         '"h, -h, l".'
     )

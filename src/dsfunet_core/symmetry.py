@@ -226,9 +226,9 @@ def check_cell(cell: gemmi.UnitCell, laue_class: str) -> None:
             wrong.append(f"{name} = {values[name]:.2f}° is not {degrees:g}°")
     if wrong:
         raise GeometryError(
-            f"laue_class={laue.symbol!r} asks for {laue.requirement}, but in the cell "
-            f"{' '.join(f'{x:g}' for x in cell.parameters)} {', '.join(wrong)}. Give a Laue "
-            "class of lower symmetry (or another setting of it), or correct the cell."
+            f"Laue class {laue.symbol!r} asks for {laue.requirement}; the cell is "
+            f"{' '.join(f'{x:g}' for x in cell.parameters)} (Å, °): {', '.join(wrong)}. Give a "
+            "Laue class of lower symmetry (or another setting of it), or correct the cell."
         )
 
 

@@ -149,6 +149,7 @@ def open_session(viewer: Any, path: str | Path) -> None:
             # A colour map that somebody made and napari does not know by name is not missed.
             with suppress(KeyError):
                 setattr(layer, name, value)
+        layer.name_overlay.visible = bool(about.get("named"))
     _restore_view(viewer, content["view"])
     if content.get("active") in viewer.layers:
         viewer.layers.selection.active = viewer.layers[content["active"]]
@@ -173,7 +174,11 @@ class _Store:
         looks = {
             k: v if isinstance(v, bool | list | float) else str(v) for k, v in looks.items()
         }
-        kept: dict[str, Any] = {"name": layer.name, "looks": looks}
+        kept: dict[str, Any] = {
+            "name": layer.name,
+            "looks": looks,
+            "named": bool(layer.name_overlay.visible),
+        }
         noted = entry(layer)
         if noted is not None and noted["role"] in _ROLES:
             number = self.object(noted["object"], noted)

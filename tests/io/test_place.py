@@ -102,7 +102,7 @@ def test_a_choice_of_arrays_is_listed(tmp_path: Path) -> None:
     ("shape", "options", "message"),
     [
         ((4, 5), {"section": "hk0", "limits": (0, 1, 0, 1)}, r"no unit cell\. Give cell="),
-        ((4, 5), {"cell": SIX, "limits": (0, 1, 0, 1)}, "section=None"),
+        ((4, 5), {"cell": SIX, "limits": (0, 1, 0, 1)}, "which plane the image is"),
         ((4, 5), {"cell": SIX, "section": "hk0"}, r"limits=None; first and last h"),
         ((4, 5), {"cell": SIX, "section": "hk0", "limits": (0, 1, 0)}, "first and last k were"),
         ((4, 5), {"cell": SIX, "section": "hk0", "limits": (0, 1, 2, 2)}, "are the same"),

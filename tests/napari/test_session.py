@@ -59,6 +59,7 @@ def test_layers_come_back_with_their_objects_and_looks(
     fill(viewer, result)
     viewer.layers["hk1 SRO"].contrast_limits = (0.2, 1.7)
     viewer.layers["hk1 product"].visible = False
+    viewer.layers["hk1 SRO"].name_overlay.visible = True
     viewer.layers["hk1 residual"].name = "what is left"
     viewer.layers.selection.active = viewer.layers["hk1 SRO"]
     viewer.scene.camera.zoom = 123.0
@@ -74,6 +75,7 @@ def test_layers_come_back_with_their_objects_and_looks(
             new.affine.affine_matrix, old.affine.affine_matrix, atol=1e-12
         )
         assert new.visible == old.visible
+        assert new.name_overlay.visible == old.name_overlay.visible
         if hasattr(old, "contrast_limits"):
             np.testing.assert_allclose(new.contrast_limits, old.contrast_limits)
             assert new.colormap.name == old.colormap.name

@@ -191,7 +191,10 @@ def _directions(
     else:
         if section is None:
             raise ParameterError(
-                'section=None; say which plane the image is, as section="hk0".'
+                "nothing says which plane the image is.",
+                python='Say it, as section="hk0".',
+                terminal="Say it, as --section hk0.",
+                napari="Say it as Which plane: hk0, h0l, hhl.",
             )
         if isinstance(section, str):
             free = "".join(c for c in _LETTERS if c in section.lower())

@@ -389,8 +389,12 @@ def _ours(path: str | os.PathLike[str]) -> Path:
         )
     if not recognises(found):
         raise FileFormatError(
-            f"{found} is no result of a factorization (no attribute creator = {_CREATOR!r}); "
-            "planes and volumes are read with dsfunet_core.read."
+            f"{found} is no result of a factorization.",
+            python="Planes and volumes are read with dsfunet_core.read, and taken apart with "
+            "dsfunet_core.factorize.",
+            terminal="If it is a plane or a volume, take it apart first: dsfunet factorize "
+            f"{found} -o result.h5",
+            napari="If it is a plane or a volume, take it apart with Factorize first.",
         )
     version = int(_required(found, "/entry/format_version"))
     if version > FORMAT_VERSION:

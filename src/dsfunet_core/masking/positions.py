@@ -68,7 +68,7 @@ def allowed_points(
         found = gemmi.find_spacegroup_by_name(space_group)
         if found is None:
             raise ParameterError(
-                f"space_group={space_group!r} is not known; give a Hermann–Mauguin symbol "
+                f"space group {space_group!r} is not known; give a Hermann–Mauguin symbol "
                 "such as 'P 21/c' or 'I 41/a m d:2'."
             )
         absences = found.operations().systematic_absences
