@@ -28,8 +28,8 @@ __all__ = [
 #: Below this share of the plane's power the residual's structure is the solver's own.
 NEGLIGIBLE = 1.5e-5
 #: Limits; what they limit is told where they are used.
-NEIGHBOURS, AT_VECTORS, FORM_FACTOR_AT_VECTORS, NEAR_POINTS = 0.025, 4.0, 1.35, 1.1
-OUTLIERS, BACKGROUND, DARK = 0.002, 2.5, 2.9
+NEIGHBOURS, AT_VECTORS, FORM_FACTOR_AT_VECTORS, NEAR_POINTS = 0.025, 4.0, 1.05, 1.1
+OUTLIERS, BACKGROUND, DARK = 0.002, 2.0, 2.4
 #: Largest coordinate of the lattice vectors at which the residual is looked at: all of the
 #: order. The shortest alone are where a molecule's form factor reaches too.
 REACH = 5.5
