@@ -14,6 +14,9 @@ from dsfunet_core.masking.growth import grown_peaks
 from dsfunet_core.masking.positions import bragg_positions
 
 if TYPE_CHECKING:
+    import gemmi
+    from numpy.typing import NDArray
+
     from dsfunet_core.plane import ReciprocalPlane
 
 __all__ = ["mask_bragg"]
@@ -70,7 +73,8 @@ def mask_bragg(
     GeometryError
         If the plane has no unit cell.
     ParameterError
-        If the radius is not above 0, or the centring or the space group is not known.
+        If the radius is not above 0 or leaves nothing between the points, or the centring or
+        the space group is not known.
     """
     grow = isinstance(radius, str)
     if grow and radius != "auto":
@@ -87,6 +91,8 @@ def mask_bragg(
         if grow
         else float(1 / np.sqrt(np.linalg.eigvalsh(tensor).min()))
     )
+    if not grow:
+        _refuse_all(cell, tensor, centring != "P" or space_group is not None)
     hkl, order = bragg_positions(
         plane,
         reach,
@@ -126,3 +132,21 @@ def mask_bragg(
             out = inside_ellipsoids(plane, hkl[wanted], tensor)
         plane = plane.masked(~out, name)
     return plane.processed("mask_bragg", **record)
+
+
+def _refuse_all(cell: gemmi.UnitCell, tensor: NDArray[np.float64], sparse: bool) -> None:
+    """Refuse ellipsoids so large that they leave nothing of reciprocal space.
+
+    No place is further from a lattice point than half of the cell's longest diagonal; where
+    points are absent, than all of it.
+    """
+    signs = np.array([[1, 1, 1], [1, 1, -1], [1, -1, 1], [-1, 1, 1]])
+    diagonal = float(np.linalg.norm(signs @ q_matrix(cell).T, axis=1).max())
+    farthest = diagonal if sparse else diagonal / 2
+    smallest = float(1 / np.sqrt(np.linalg.eigvalsh(tensor).max()))
+    if smallest > farthest:
+        raise ParameterError(
+            f"a Bragg radius of {smallest:g} Å⁻¹ leaves nothing: no place of this crystal's "
+            f"reciprocal space is further than {farthest:.3g} Å⁻¹ from a lattice point. Peaks "
+            "are usually masked within 0.03 to 0.1 Å⁻¹."
+        )
