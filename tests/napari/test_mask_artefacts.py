@@ -281,5 +281,5 @@ def test_script_does_what_the_form_does(dirty: ReciprocalPlane) -> None:
 
 def test_a_plane_of_which_nothing_is_left_is_refused(dirty: ReciprocalPlane) -> None:
     form = MaskForm(bragg="radius", radius=5.0)
-    with pytest.raises(ParameterError, match="nothing is left"):
+    with pytest.raises(ParameterError, match="leaves nothing"):
         form.finish(form.mask(dirty, ByHand()), [])
