@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dsfunet_core.errors import ParameterError
 from dsfunet_core.symmetry import LAUE_CLASSES
 from napari_dsfunet.forms import Form, _entry, _numbers
 
@@ -183,10 +182,7 @@ class MaskForm(Form):
         words = []
         for reason in back:
             plane = plane.unmasked(reason)
-        if not plane.valid.any():
-            raise ParameterError(
-                "nothing is left of the plane; mask less, or take a layer back in the list."
-            )
+        masking.refuse_empty(plane)
         if self.fill and "bragg" in plane.masks:
             plane = masking.fill(plane, "bragg")
         if self.background:

@@ -28,13 +28,12 @@ def _told(reader: Callable[..., list[LayerData]]) -> Callable[..., list[LayerDat
 
     @functools.wraps(reader)
     def read(path: str | list[str], **options: Any) -> list[LayerData]:
-        from dsfunet_core.errors import DsfunetError, FileFormatError
+        from dsfunet_core.errors import DsfunetError
 
         try:
             return reader(path, **options)
         except DsfunetError as error:
-            kind = type(error) if isinstance(error, ValueError) else FileFormatError
-            raise kind(error.told("napari")) from error
+            raise type(error)(error.told("napari")) from error
 
     return read
 
@@ -65,8 +64,8 @@ def get_reader(path: str | list[str]) -> Callable[..., list[LayerData]] | None:
         if not paths or not all(p.is_file() and _ours(p) for p in paths):
             return None
         return read_file if len(paths) == 1 else read_files
-    except FileFormatError as error:
-        return functools.partial(_raise, error)
+    except FileFormatError:  # it says why once it is read
+        return read_file if len(paths) == 1 and paths[0].is_file() else read_files
     except Exception:  # whatever else a file raises, it is not ours to open
         return None
 
@@ -84,10 +83,6 @@ def _says_why(path: Path) -> bool:
         with path.open("rb") as file:
             return not file.read(8).startswith(NUMPY_MAGIC[suffix])
     return not h5py.is_hdf5(path) or bool(arrays(path))
-
-
-def _raise(error: Exception, path: str | list[str]) -> list[LayerData]:
-    raise error
 
 
 @_told
@@ -145,6 +140,7 @@ def read_file(path: str | list[str], **options: Any) -> list[LayerData]:
     """
     from dsfunet_core.errors import FileFormatError
     from dsfunet_core.io import read, results
+    from dsfunet_core.io.volume_results import holds_volume_factorization
     from napari_dsfunet.layers import factorization_layers, object_layers, plane_layer
 
     found = Path(path[0] if isinstance(path, list) else path)
@@ -171,7 +167,7 @@ def read_file(path: str | list[str], **options: Any) -> list[LayerData]:
         for _, shown, _ in layers:
             shown["visible"] = False
         return [plane, *layers]
-    if not options and results.holds_volume_factorization(found):
+    if not options and holds_volume_factorization(found):
         from napari_dsfunet.volume_layers import opened_volume_result
 
         return opened_volume_result(found)

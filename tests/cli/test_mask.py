@@ -165,5 +165,6 @@ def test_files_are_not_replaced_unasked(run, spotted, tmp_path):
 def test_nothing_left_is_an_error_and_nothing_is_written(run, spotted, tmp_path):
     said = " ".join(run(spotted, tmp_path / "out.npz", "--bragg", 0.7, code=1).output.split())
     assert "nothing is left of plane" in said
-    assert "bragg takes" in said
+    assert "pixels taken: bragg " in said
+    assert "--unmask" in said
     assert not (tmp_path / "out.npz").exists()

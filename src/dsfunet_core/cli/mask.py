@@ -219,12 +219,7 @@ def mask(
             data, taken = _without_background(data, background, scale)
         out = data.pixels_out()
         _warn_of_many(out.get("bragg", 0), int(before.valid.sum()), radius)
-        if not data.valid.any():
-            raise ParameterError(
-                f"nothing is left of plane {data.name}: "
-                + ", ".join(f"{reason} takes {n:,} pixels" for reason, n in out.items())
-                + ". Mask less; nothing was written."
-            )
+        masking.refuse_empty(data)
         if fill:
             data = masking.fill(data, "bragg")
         write(output, data, overwrite=overwrite)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,6 +35,8 @@ __all__ = ["LatticeSolution", "factorize_arrays"]
 #: Relative change of the misfit from which a refinement goes on, and times what where the
 #: same place of every cell is hidden.
 TOLERANCE, HIDDEN = 1e-3, 1e-3
+#: Cycles after lattice or symmetry were put right.
+AGAIN = 6
 #: Unknowns of the form factor at most: 2 GB for the normal equations.
 MOST_UNKNOWNS = 15_000
 #: Median ratio of the block variances to the model's from which the former count.
@@ -172,32 +175,17 @@ def factorize_arrays(
     # Where the same place of every cell is hidden, the order changes long after the misfit
     # has all but come to rest.
     tolerance = HIDDEN * TOLERANCE if bool(problem.unseen.any()) else TOLERANCE
-    solution = solve(
-        problem, unknowns, tolerance=tolerance, tick=report.tick, cancelled=cancelled
-    )
+    refined = partial(solve, tolerance=tolerance, tick=report.tick, cancelled=cancelled)
+    solution = refined(problem, unknowns)
     if tune_lattice and not background:
         problem, unknowns, plane, shifts[0] = tuned(
             problem, solution, planes[0], spacing, errors=errors
         )
         planes = [plane]
-        solution = solve(
-            problem,
-            unknowns,
-            max_cycles=6,
-            tolerance=tolerance,
-            tick=report.tick,
-            cancelled=cancelled,
-        )
+        solution = refined(problem, unknowns, max_cycles=AGAIN)
     if not problem.form_factor_basis.centric and has_inversion(planes, problem, solution):
         problem, unknowns = impose_inversion(problem, solution.unknowns, spacing, radius)
-        solution = solve(
-            problem,
-            unknowns,
-            max_cycles=6,
-            tolerance=tolerance,
-            tick=report.tick,
-            cancelled=cancelled,
-        )
+        solution = refined(problem, unknowns, max_cycles=AGAIN)
     filled = solved_alone = extrapolated(problem, solution, spacing)
     if guesses is not None:
         # A disc of real space is an ellipse of cycles a pixel: its mean radius will do.

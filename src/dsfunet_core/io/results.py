@@ -25,6 +25,7 @@ from dsfunet_core.io.files import existing_file, replacing
 from dsfunet_core.io.hdf5 import HDF5Array, text
 from dsfunet_core.io.hdf5_file import children, open_hdf5
 from dsfunet_core.io.json_exact import from_json, to_json
+from dsfunet_core.io.volume_results import holds_volume_factorization
 from dsfunet_core.lattice import PlaneLattice
 from dsfunet_core.plane import ReciprocalPlane
 
@@ -35,20 +36,10 @@ if TYPE_CHECKING:
 
     from dsfunet_core.refine.sro import SroRefinement
 
-__all__ = [
-    "VOLUME_ORDER",
-    "add_fit",
-    "holds_volume_factorization",
-    "load_fit",
-    "load_result",
-    "recognises",
-    "save_result",
-]
+__all__ = ["add_fit", "load_fit", "load_result", "recognises", "save_result"]
 
 #: Raised when a file written by the new version cannot be read by the old one.
 FORMAT_VERSION = 1
-#: Group with the α of a factorization of a volume.
-VOLUME_ORDER = "warren_cowley"
 
 _CREATOR = "dsfunet_core"
 _IMAGES = ("form_factor", "sro", "background", "weights", "form_factor_sigma", "sro_sigma",
@@ -67,20 +58,6 @@ def recognises(path: Path) -> bool:
         return False
     with open_hdf5(path) as h5:
         return h5.attrs.get("creator") == _CREATOR
-
-
-def holds_volume_factorization(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is the factorization of a volume.
-
-    Parameters
-    ----------
-    path : path-like
-        Any file; opening one that is not takes no more than this.
-    """
-    if not h5py.is_hdf5(path):
-        return False
-    entry = children(Path(path), "/entry")
-    return VOLUME_ORDER in entry and "form_factor" in entry
 
 
 def save_result(

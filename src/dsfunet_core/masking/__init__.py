@@ -17,6 +17,7 @@ from dsfunet_core.masking.regions import (
     mask_unseen,
     read_polygons,
 )
+from dsfunet_core.masking.remaining import refuse_empty
 from dsfunet_core.masking.rings import Ring, find_rings, mask_rings
 from dsfunet_core.masking.shadows import mask_beam_stop, mask_gaps
 from dsfunet_core.masking.volumes import mask_volume
@@ -37,6 +38,7 @@ __all__ = [
     "mask_unseen",
     "mask_volume",
     "read_polygons",
+    "refuse_empty",
     "subtract_constant",
     "subtract_measured",
     "subtract_radial",

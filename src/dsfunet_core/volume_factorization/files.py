@@ -19,7 +19,7 @@ from dsfunet_core.io.files import existing_file, replacing
 from dsfunet_core.io.hdf5 import HDF5Array, text
 from dsfunet_core.io.json_exact import from_json, to_json
 from dsfunet_core.io.nexus_output import write_nexus
-from dsfunet_core.io.results import VOLUME_ORDER, holds_volume_factorization
+from dsfunet_core.io.volume_results import VOLUME_ORDER, holds_volume_factorization
 from dsfunet_core.plane import ReciprocalVolume
 from dsfunet_core.symmetry import Orbit
 from dsfunet_core.volume_factorization.result import VolumeFactorization

@@ -7,14 +7,12 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QApplication,
-    QDockWidget,
     QFrame,
     QHBoxLayout,
     QLabel,
-    QMainWindow,
     QProgressBar,
     QPushButton,
     QScrollArea,
@@ -29,6 +27,8 @@ from napari_dsfunet.view import follow
 from napari_dsfunet.widgets.form_widget import FormWidget, read_editor, write_editor
 from napari_dsfunet.widgets.layer_choice import LayerChoice
 from napari_dsfunet.widgets.manual import Manual
+from napari_dsfunet.widgets.tabs import become_tab_later
+from napari_dsfunet.widgets.texts import error_text, python_text, told
 from napari_dsfunet.widgets.wheel import WheelGuard
 from napari_dsfunet.workers import Compute, CoreWorker
 
@@ -37,30 +37,9 @@ if TYPE_CHECKING:
 
     from napari_dsfunet.forms import Form
 
-__all__ = ["Dock", "error_text", "python_text", "told"]
+__all__ = ["Dock"]
 
 _LOG = logging.getLogger(__name__)
-
-
-def python_text(lines: tuple[str, ...]) -> str:
-    """Script of the given lines.
-
-    Parameters
-    ----------
-    lines : tuple of str
-        What was done, from reading the file on.
-
-    Raises
-    ------
-    ParameterError
-        If nobody knows how the layer came about.
-    """
-    if not lines:
-        raise ParameterError(
-            "this layer was not read from a file, so a script cannot make it again. Open "
-            "the file in napari and repeat the steps."
-        )
-    return "\n".join(["import dsfunet_core", "", *lines, ""])
 
 
 class Dock(QWidget):
@@ -143,10 +122,7 @@ class Dock(QWidget):
         self.setMinimumWidth(380)
         WheelGuard(inside)
         self.form.restore()
-        self._joining = QTimer(self)
-        self._joining.setSingleShot(True)
-        self._joining.timeout.connect(self._join_others)
-        self._joining.start(0)
+        become_tab_later(self, Dock)
 
     # For docks to build themselves with.
 
@@ -210,39 +186,6 @@ class Dock(QWidget):
         for widget in widgets:
             self.column.insertWidget(self.column.count() - 1, widget)
             widget.setVisible(shown)
-
-    def _join_others(self) -> None:
-        """Become a tab beside docks of ours: stacked, none would have room."""
-        own, window = self._frame()
-        if own is None or window is None or own.isFloating():
-            return
-        # The text of its tab; with the plugin's name behind it four would not fit.
-        own.setWindowTitle(self.title)
-        area = window.dockWidgetArea(own)
-        for other in window.findChildren(Dock):
-            frame, _ = other._frame()
-            if (
-                frame is None
-                or frame is own
-                or frame.isFloating()
-                or frame.isHidden()
-                or window.dockWidgetArea(frame) != area
-            ):
-                continue
-            if frame not in window.tabifiedDockWidgets(own):
-                window.tabifyDockWidget(frame, own)
-                own.raise_()
-            return
-
-    def _frame(self) -> tuple[QDockWidget | None, QMainWindow | None]:
-        """What holds this dock in the window, and the window; None where it has none."""
-        frame: QDockWidget | None = None
-        widget = self.parentWidget()
-        while widget is not None and not isinstance(widget, QMainWindow):
-            if isinstance(widget, QDockWidget):
-                frame = widget
-            widget = widget.parentWidget()
-        return frame, widget
 
     # What a session keeps.
 
@@ -422,29 +365,6 @@ class Dock(QWidget):
         assert clipboard is not None
         clipboard.setText(text)
         self.message.setText("The script is on the clipboard.")
-
-
-def told(error: Exception) -> str:
-    """What an error says to somebody in front of a dock.
-
-    Parameters
-    ----------
-    error : Exception
-        Of the core, or of the system.
-    """
-    return error.told("napari") if isinstance(error, DsfunetError) else str(error)
-
-
-def error_text(text: str) -> str:
-    """Text as labels show what went wrong.
-
-    Parameters
-    ----------
-    text : str
-        Plain.
-    """
-    escaped = text.replace("&", "&amp;").replace("<", "&lt;")
-    return f'<span style="color: #e8705f">{escaped}</span>'
 
 
 def _text_label(text: str) -> QLabel:

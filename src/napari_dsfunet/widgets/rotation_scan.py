@@ -23,10 +23,10 @@ from dsfunet_core.errors import CancelledError, DsfunetError
 from dsfunet_core.factorization.result import Factorization
 from napari_dsfunet.forms_scan import ScanForm
 from napari_dsfunet.layers import core_object, entry, script_of
-from napari_dsfunet.widgets.dock import told
 from napari_dsfunet.widgets.exporting import ExportingDock
 from napari_dsfunet.widgets.molecule_window import MoleculeWindow
 from napari_dsfunet.widgets.scan_canvas import ScanCurve, ScanMaps
+from napari_dsfunet.widgets.texts import told
 from napari_dsfunet.workers import Compute
 
 if TYPE_CHECKING:

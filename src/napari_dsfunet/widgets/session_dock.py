@@ -16,8 +16,8 @@ from qtpy.QtWidgets import (
 )
 
 from dsfunet_core.errors import DsfunetError
-from napari_dsfunet.widgets.dock import error_text, told
 from napari_dsfunet.widgets.manual import Manual
+from napari_dsfunet.widgets.texts import error_text, told
 
 __all__ = ["Session"]
 

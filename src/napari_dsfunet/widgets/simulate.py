@@ -14,8 +14,9 @@ from dsfunet_core.errors import DsfunetError
 from napari_dsfunet.forms_simulate import SimulateForm
 from napari_dsfunet.placing import add_above, zoom_to
 from napari_dsfunet.simulated_layers import simulated_layers
-from napari_dsfunet.widgets.dock import Dock, told
+from napari_dsfunet.widgets.dock import Dock
 from napari_dsfunet.widgets.simulate_canvas import SimulatedMaps
+from napari_dsfunet.widgets.texts import told
 from napari_dsfunet.workers import Compute, CoreWorker
 
 if TYPE_CHECKING:
