@@ -121,8 +121,9 @@ def assess(result: Factorization) -> Applicability:
     Fourier transform at lattice vectors, where order that does not multiply one common form
     factor remains; the form factor's autocorrelation at lattice vectors, where a support
     that is larger than a cell hides such order; χ² near reciprocal-lattice points (thermal
-    scattering); outliers; the projection of z on I_SRO − 1 (a background lowers the contrast
-    where I_FF is weak); the mean of z where the product is darkest; the lowest I_SRO.
+    scattering); outliers; score tests of order besides the product's own and of a constant,
+    with all that the factors can take up projected out; the mean of z where the product is
+    darkest; the lowest I_SRO.
 
     Examples
     --------

@@ -29,7 +29,10 @@ __all__ = [
 NEGLIGIBLE = 1.5e-5
 #: Limits; what they limit is told where they are used.
 NEIGHBOURS, AT_VECTORS, FORM_FACTOR_AT_VECTORS, NEAR_POINTS = 0.025, 4.0, 1.05, 1.1
-OUTLIERS, BACKGROUND, DARK = 0.002, 2.0, 2.4
+OUTLIERS = 0.002
+#: Scores of what no product takes up and of the darkest pixels [σ], and the share of the mean
+#: below which a constant is none.
+BEYOND, DARK, NO_BACKGROUND = 3.5, 3.5, 1e-3
 #: Largest coordinate of the lattice vectors at which the residual is looked at: all of the
 #: order. The shortest alone are where a molecule's form factor reaches too.
 REACH = 5.5
@@ -212,22 +215,60 @@ def outliers(evidence: Evidence) -> Check:
     )
 
 
-def background(evidence: Evidence) -> Check:
-    """Whether residuals go against the order, as where a background was multiplied too."""
-    significance, amplitude = evidence.score(evidence.result.sro - 1)
-    amplitude /= evidence.mean_intensity
-    passed = significance >= -BACKGROUND or amplitude >= -2e-4
+def background(evidence: Evidence) -> Check | None:
+    """Whether a constant besides the product fits better than none."""
+    score = evidence.beyond_the_product.get("background")
+    if score is None:
+        return None
+    amount, sigma = score["amplitude"], score["amplitude_sigma"]
+    passed = abs(score["sigma"]) <= BEYOND or abs(amount) <= NO_BACKGROUND
     return Check(
         "background",
-        significance,
-        -BACKGROUND,
+        score["sigma"],
+        BEYOND,
         passed,
-        f"contrast of the order in the residual {significance:+.1f}σ (limit −{BACKGROUND}σ)",
-        "The order has the same contrast where the form factor is weak as where it is strong."
+        f"a constant of {100 * amount:+.2f} ± {100 * sigma:.2f} % of the mean besides the "
+        f"product ({score['sigma']:+.1f}σ; limit {BEYOND}σ)",
+        "No constant besides the product is asked for."
         if passed
-        else "The order is less pronounced where the form factor is weak: there is intensity "
-        "that does not follow the order, most likely a background. Subtract it, or let a "
-        "smooth one be refined too.",
+        else "There is intensity that does not follow the order, most likely a background. "
+        "Subtract it, or let a smooth one be refined too."
+        if amount > 0
+        else "There is less intensity than the order says where both are weak: too much "
+        "background was subtracted. Subtract less, or let a smooth one be refined too.",
+    )
+
+
+#: Families of patterns that a second product shows in, and what is said of them.
+SECOND_PRODUCT = {
+    "order": "order that differs across the plane",
+    "second product": "order of a smooth form factor",
+    "contrast": "contrast that differs across the plane",
+}
+
+
+def second_product(evidence: Evidence) -> Check | None:
+    """Whether order besides the product's own fits better than none."""
+    scores = {k: v for k, v in evidence.beyond_the_product.items() if k in SECOND_PRODUCT}
+    if not scores:
+        return None
+    value = max(s["sigma"] for s in scores.values())
+    counted = [s for s in scores.values() if s["share"] > NEGLIGIBLE]
+    passed = all(s["sigma"] <= BEYOND for s in counted)
+    said = ", ".join(f"{SECOND_PRODUCT[k]} {s['sigma']:+.1f}σ" for k, s in scores.items())
+    amount = max(s["share"] for s in scores.values()) ** 0.5
+    return Check(
+        "one order and one form factor",
+        value,
+        BEYOND,
+        passed,
+        f"{said} (limit {BEYOND}σ); {amount:.1%} of the intensity (r.m.s.)",
+        "The same order multiplies the form factor everywhere on the plane."
+        if passed
+        else _too_small(evidence)
+        + "The order is another one in other parts of the plane: a second disordered site with "
+        "a form factor and an order of its own, displacements that follow the order, thermal "
+        "scattering, or a background.",
     )
 
 
@@ -336,6 +377,7 @@ ASSUMPTIONS = (
     form_factor_at_lattice_vectors,
     near_lattice_points,
     outliers,
+    second_product,
     background,
     darkest_pixels,
     negative_order,

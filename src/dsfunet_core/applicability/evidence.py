@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -39,6 +39,12 @@ class Evidence:
     """
 
     result: Factorization
+
+    @property
+    def beyond_the_product(self) -> dict[str, dict[str, Any]]:
+        """Scores of what no product takes up, by family; empty without uncertainties."""
+        scores: dict[str, dict[str, Any]] = self.result.choices.get("beyond_the_product", {})
+        return scores
 
     @property
     def lattice(self) -> PlaneLattice:
@@ -163,28 +169,6 @@ class Evidence:
         above -= 0.5 * max(float(power[between].mean()) / noise - 1, 0.0)
         # An image is real: half of its transform is independent, less where pixels are missing.
         return float(above * np.sqrt(at.sum() / 2 * self.used.mean()))
-
-    def score(self, pattern: NDArray[np.float64]) -> tuple[float, float]:
-        """How strongly the residual holds a pattern.
-
-        Parameters
-        ----------
-        pattern : ndarray, shape of the plane
-            In units of intensity.
-
-        Returns
-        -------
-        significance : float
-            Fitted amplitude over its σ.
-        amplitude : float
-            By least squares.
-        """
-        weighted = np.where(self.used, pattern, 0.0) * self.root_weights
-        square = float((weighted**2).sum())
-        if square == 0:
-            return 0.0, 0.0
-        along = float((self.z * weighted).sum())
-        return along / np.sqrt(square), along / square
 
     def real_space(self, shape: tuple[int, int]) -> RealSpace:
         """Real-space grid of the Fourier transform of an image.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from dsfunet_core.factorization.filling import extrapolated, filled_from
 from dsfunet_core.factorization.inversion import has_inversion, impose_inversion
 from dsfunet_core.factorization.plane_data import PlaneData
 from dsfunet_core.factorization.preparation import build_problem
+from dsfunet_core.factorization.score_tests import beyond_the_product
 from dsfunet_core.factorization.shift import LatticeShift, shift_lattice, tuned
 from dsfunet_core.factorization.solver import Solution, solve
 from dsfunet_core.factorization.support import choose_support, first_guess, with_support
@@ -202,12 +203,17 @@ def factorize_arrays(
     covariances: list[Any] = [None] * len(planes)
     sigmas: list[Any] = [None] * len(planes)
     kinds = ["none"] * len(planes)
+    beyond: list[dict[str, Any]] = [{} for _ in planes]
     if errors:
         report.phase("uncertainties", 90, 100)
         model, blocks = sro_covariance(problem, solution)
         sigma = form_factor_sigma(problem, solution, spacing).cpu().numpy()
         # Where a guess had its say, as much as it changed is not known either.
         sigma = np.hypot(sigma, filled - solved_alone)
+        beyond = [
+            {name: asdict(score) for name, score in one.items()}
+            for one in beyond_the_product(problem, solution)
+        ]
         for i in range(len(planes)):
             covariance = model[i].cpu().numpy()
             ratio = (blocks[i].diagonal() / model[i].diagonal()).cpu().numpy()
@@ -254,6 +260,7 @@ def factorize_arrays(
                     "misfit": float(solution.misfit[i]) * (1.0 if known else float(scale[i])),
                     "reduced_chi2": float(solution.misfit[i]) if known else None,
                     "covariance": kinds[i],
+                    "beyond_the_product": beyond[i],
                 },
                 shift=shifts[i],
                 form_factor_sigma=sigmas[i],
