@@ -26,6 +26,7 @@ from benchmarks import (
     tris_amide,
     validation,
     volume,
+    volume_applicability,
 )
 
 #: Figures of single planes that took long to measure; they are kept with the project.
@@ -48,8 +49,8 @@ def main() -> None:
         "masks: volumes of 501³ voxels masked (minutes, 2 GB of temporary space); "
         "symmetry: files of 501³ and 801³ voxels (minutes, 8 GB of temporary space); plugin: "
         "how quickly it answers (needs a screen or xvfb-run, 4 GB of temporary space); volume: "
-        "whole volumes of 128³ voxels; applicability: planes that break an assumption, told or "
-        "not; error-maps: errors of both maps over their σ",
+        "whole volumes of 128³ voxels; applicability, volume-applicability: planes and volumes "
+        "that break an assumption, told or not; error-maps: errors of both maps over their σ",
     )
     parser.add_argument("--planes", type=int, default=200, help="validation planes (200)")
     parser.add_argument(
@@ -111,6 +112,13 @@ def main() -> None:
             results = {
                 "applicability": applicability.run(
                     arguments.planes, arguments.method, console, folder, arguments.first
+                )
+            }
+        elif which == "volume-applicability":
+            folder = RECORDS if arguments.resume else None
+            results = {
+                "volumes": volume_applicability.run(
+                    arguments.planes, console, folder, arguments.first
                 )
             }
         elif which == "extremes":

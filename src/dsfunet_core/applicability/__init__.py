@@ -6,6 +6,6 @@ and how much the plane could tell. Every answer is a figure, a limit and a sente
 """
 
 from dsfunet_core.applicability.assessment import Applicability, assess
-from dsfunet_core.applicability.checks import Check
+from dsfunet_core.applicability.check import Check
 
 __all__ = ["Applicability", "Check", "assess"]

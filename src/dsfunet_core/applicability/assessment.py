@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dsfunet_core.applicability import checks, data_checks
-from dsfunet_core.applicability.checks import Check
+from dsfunet_core.applicability.check import Check
 from dsfunet_core.applicability.evidence import Evidence
 
 if TYPE_CHECKING:

@@ -6,11 +6,12 @@ tried on others: ``python -m benchmarks applicability``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dsfunet_core.applicability.beyond import NEGLIGIBLE, constant_besides, order_besides
+from dsfunet_core.applicability.check import Check
 from dsfunet_core.applicability.evidence import neighbour_products
 
 if TYPE_CHECKING:
@@ -19,58 +20,24 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ASSUMPTIONS",
-    "Check",
     "lowest_order",
     "mean_order",
     "structured_share",
 ]
 
-#: Below this share of the plane's power the residual's structure is the solver's own.
-NEGLIGIBLE = 1.5e-5
 #: Limits; what they limit is told where they are used.
 NEIGHBOURS, AT_VECTORS, FORM_FACTOR_AT_VECTORS, NEAR_POINTS = 0.025, 4.0, 1.05, 1.1
 OUTLIERS = 0.002
-#: Scores of what no product takes up and of the darkest pixels [σ], and the share of the mean
-#: below which a constant is none.
-BEYOND, DARK, NO_BACKGROUND = 3.5, 3.5, 1e-3
+#: Mean of the darkest pixels' residuals [σ].
+DARK = 3.5
+#: Score of what no product takes up that bears out what the form factor's shape suggests [σ].
+HINT = 2.5
 #: Largest coordinate of the lattice vectors at which the residual is looked at: all of the
 #: order. The shortest alone are where a molecule's form factor reaches too.
 REACH = 5.5
 #: Fewest reciprocal-lattice points that say anything of them.
 FEW_POINTS = 10
 FORM_FACTOR_WEIGHT, NEGATIVE, MEAN_OFF, STRUCTURED = 0.004, -0.06, 0.1, 0.006
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that was looked at.
-
-    Parameters
-    ----------
-    what : str
-        Its name.
-    value : float
-        The figure.
-    limit : float
-        What it is held against.
-    passed : bool
-        Whether it is on the right side of the limit.
-    shown : str
-        Figure and limit as text, with units.
-    sentence : str
-        What that means.
-    assumption : bool
-        Whether a failure says that the product does not describe the plane. Otherwise it
-        says that the plane could not tell.
-    """
-
-    what: str
-    value: float
-    limit: float
-    passed: bool
-    shown: str
-    sentence: str
-    assumption: bool = True
 
 
 def neighbouring_residuals(evidence: Evidence) -> Check:
@@ -139,11 +106,13 @@ def form_factor_at_lattice_vectors(evidence: Evidence) -> Check | None:
         return None
     weight = float(patterson[near].mean())
     value = weight / max(float(patterson[elsewhere].mean()), 1e-12)
-    # Where next to nothing is left, a large unit in a small cell is what it is.
+    besides = [s["sigma"] for s in evidence.beyond_the_product.values()]
+    # Large units in small cells do it too; then next to nothing is left, and no order besides.
     passed = (
         value <= FORM_FACTOR_AT_VECTORS
         or weight <= FORM_FACTOR_WEIGHT
         or evidence.share <= NEGLIGIBLE
+        or max(besides, default=np.inf) <= HINT
     )
     return Check(
         "form factor at lattice vectors",
@@ -152,6 +121,9 @@ def form_factor_at_lattice_vectors(evidence: Evidence) -> Check | None:
         passed,
         f"{value:.2f} of what is beside them (limit {FORM_FACTOR_AT_VECTORS})",
         "The form factor is smooth: its autocorrelation has no peaks at lattice vectors."
+        if value <= FORM_FACTOR_AT_VECTORS
+        else "The form factor repeats with the lattice a little, as that of a unit larger than "
+        "the cell does; no order besides the product's bears out that it makes up for any."
         if passed
         else "The form factor itself repeats with the lattice. That is what it does when it "
         "makes up for order that does not multiply it (a second disordered site, "
@@ -215,60 +187,15 @@ def outliers(evidence: Evidence) -> Check:
     )
 
 
+def one_order(evidence: Evidence) -> Check | None:
+    """Whether order besides the product's own fits better than none."""
+    return order_besides(evidence.beyond_the_product, "plane", first=_too_small(evidence))
+
+
 def background(evidence: Evidence) -> Check | None:
     """Whether a constant besides the product fits better than none."""
-    score = evidence.beyond_the_product.get("background")
-    if score is None:
-        return None
-    amount, sigma = score["amplitude"], score["amplitude_sigma"]
-    passed = abs(score["sigma"]) <= BEYOND or abs(amount) <= NO_BACKGROUND
-    return Check(
-        "background",
-        score["sigma"],
-        BEYOND,
-        passed,
-        f"a constant of {100 * amount:+.2f} ± {100 * sigma:.2f} % of the mean besides the "
-        f"product ({score['sigma']:+.1f}σ; limit {BEYOND}σ)",
-        "No constant besides the product is asked for."
-        if passed
-        else "There is intensity that does not follow the order, most likely a background. "
-        "Subtract it, or let a smooth one be refined too."
-        if amount > 0
-        else "There is less intensity than the order says where both are weak: too much "
-        "background was subtracted. Subtract less, or let a smooth one be refined too.",
-    )
-
-
-#: Families of patterns that a second product shows in, and what is said of them.
-SECOND_PRODUCT = {
-    "order": "order that differs across the plane",
-    "second product": "order of a smooth form factor",
-    "contrast": "contrast that differs across the plane",
-}
-
-
-def second_product(evidence: Evidence) -> Check | None:
-    """Whether order besides the product's own fits better than none."""
-    scores = {k: v for k, v in evidence.beyond_the_product.items() if k in SECOND_PRODUCT}
-    if not scores:
-        return None
-    value = max(s["sigma"] for s in scores.values())
-    counted = [s for s in scores.values() if s["share"] > NEGLIGIBLE]
-    passed = all(s["sigma"] <= BEYOND for s in counted)
-    said = ", ".join(f"{SECOND_PRODUCT[k]} {s['sigma']:+.1f}σ" for k, s in scores.items())
-    amount = max(s["share"] for s in scores.values()) ** 0.5
-    return Check(
-        "one order and one form factor",
-        value,
-        BEYOND,
-        passed,
-        f"{said} (limit {BEYOND}σ); {amount:.1%} of the intensity (r.m.s.)",
-        "The same order multiplies the form factor everywhere on the plane."
-        if passed
-        else _too_small(evidence)
-        + "The order is another one in other parts of the plane: a second disordered site with "
-        "a form factor and an order of its own, displacements that follow the order, thermal "
-        "scattering, or a background.",
+    return constant_besides(
+        evidence.beyond_the_product, "Subtract it, or let a smooth one be refined too."
     )
 
 
@@ -377,7 +304,7 @@ ASSUMPTIONS = (
     form_factor_at_lattice_vectors,
     near_lattice_points,
     outliers,
-    second_product,
+    one_order,
     background,
     darkest_pixels,
     negative_order,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dsfunet_core.applicability.checks import Check
+from dsfunet_core.applicability.check import Check
 
 if TYPE_CHECKING:
     from dsfunet_core.applicability.evidence import Evidence

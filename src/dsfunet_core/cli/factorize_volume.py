@@ -152,7 +152,7 @@ def _as_dict(output: Path, result: VolumeFactorization) -> dict[str, Any]:
         "output": str(output),
         "laue_class": result.laue_class,
         "choices": {
-            key: {f"{k:g}": v for k, v in value.items()} if isinstance(value, dict) else value
+            key: {f"{k:g}": v for k, v in value.items()} if key == "support_scores" else value
             for key, value in result.choices.items()
         },
         "parameters": [

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Score", "beyond_the_product", "normal_score"]
+__all__ = ["Score", "beyond_the_product", "family_score", "normal_score"]
 
 #: Largest in-plane index of the order that is allowed to change across the plane.
 REACH = 2
@@ -110,7 +110,9 @@ def beyond_the_product(problem: Problem, solution: Solution) -> list[dict[str, S
         one = {}
         for name in dict.fromkeys(names):
             at = np.array([k for k, n in enumerate(names) if n == name])
-            family = _score(score[i, at], variance[i][np.ix_(at, at)], length[i, at], power[i])
+            family = family_score(
+                score[i, at], variance[i][np.ix_(at, at)], length[i, at], power[i]
+            )
             if family is not None:
                 one[name] = family
         found.append(one)
@@ -208,13 +210,30 @@ def _polynomials(shape: tuple[int, int]) -> list[tuple[int, NDArray[np.float64]]
     ]
 
 
-def _score(
+def family_score(
     score: NDArray[np.float64],
     variance: NDArray[np.float64],
     size: NDArray[np.float64],
     power: float,
 ) -> Score | None:
-    """Test of one family, whose patterns have been scaled to length 1 from ``size``."""
+    """Test of one family of patterns that were scaled to length 1.
+
+    Parameters
+    ----------
+    score : ndarray, shape (n,)
+        pᵀz of every pattern over σ.
+    variance : ndarray, shape (n, n)
+        Their covariance under noise alone, the product's unknowns projected out.
+    size : ndarray, shape (n,)
+        Lengths before they were scaled.
+    power : float
+        Σ(model/σ)².
+
+    Returns
+    -------
+    Score or None
+        None where the product takes up every one of them.
+    """
     values, vectors = np.linalg.eigh((variance + variance.T) / 2)
     kept = values > OWN
     number = int(kept.sum())
@@ -226,11 +245,11 @@ def _score(
         return Score(normal_score(chi2, number), number, share)
     own = float(variance[0, 0])
     return Score(
-        float(score[0]) / np.sqrt(own),
+        float(score[0] / np.sqrt(own)),
         1,
         share,
-        amplitude=float(score[0]) / own / float(size[0]),
-        amplitude_sigma=1 / np.sqrt(own) / float(size[0]),
+        amplitude=float(score[0] / own / size[0]),
+        amplitude_sigma=float(1 / np.sqrt(own) / size[0]),
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dsfunet_core.applicability import Applicability, Check
+from dsfunet_core.applicability.beyond import NEGLIGIBLE, constant_besides, order_besides
 from dsfunet_core.applicability.checks import lowest_order
 from dsfunet_core.applicability.data_checks import COVERAGE, contrast_of_order
 from dsfunet_core.volume_factorization.evidence import VolumeEvidence
@@ -17,10 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["assess_volume"]
 
 #: Limits; what they limit is told where they are used.
-POWER, ORDER_AGAINST_Q, BACKGROUND, OUTLIERS = 1.02, 1.1, 4.0, 0.002
-#: Below this share of the volume's power the residual's structure is the solver's own, and
-#: below this amplitude (in units of the mean product) a background is.
-NEGLIGIBLE, FAINT = 1.5e-5, 1e-3
+POWER, OUTLIERS = 1.02, 0.002
 
 
 def assess_volume(result: VolumeFactorization) -> Applicability:
@@ -39,21 +37,21 @@ def assess_volume(result: VolumeFactorization) -> Applicability:
     Notes
     -----
     With z = (I − F·S)/σ the checks are: the Fourier transform of z at the lattice vectors that
-    were refined, and at those one cell longer; what
-    α would change by between small and large |Q|, which is nothing if one order multiplies
-    one form factor; the contrast of the order in z (a background lowers it where F is weak);
-    outliers; the lowest S. Structure in z that is less than 1.5·10⁻⁵ of the volume's power is
-    the solver's own and no reason for doubt.
+    were refined, and at those one cell longer; score tests of order besides the product's own
+    and of a constant, with all that the factors can take up projected out; outliers; the
+    lowest S. Structure in z that is less than 1.5·10⁻⁵ of the volume's power is the solver's
+    own and no reason for doubt.
     """
     evidence = VolumeEvidence(result)
     negligible = result.choices.get("structured_share", 1.0) < NEGLIGIBLE
     without_noise = max(result.choices.get("neighbours", [0.0])) > 0.05
     own = negligible and without_noise
+    beyond = result.choices.get("beyond_the_product", {})
     found = (
         _at_vectors(evidence, own),
         _range(evidence, own),
-        _against_q(evidence, own),
-        _background(evidence),
+        order_besides(beyond, "volume"),
+        constant_besides(beyond, "Subtract it before."),
         _outliers(result, own),
         lowest_order(*evidence.lowest_order()),
         contrast_of_order(
@@ -105,41 +103,6 @@ def _range(evidence: VolumeEvidence, own: bool) -> Check | None:
 def _above_noise(number: int) -> float:
     """Mean power that noise does not reach; of a real residual half the points are free."""
     return POWER + 3 * float(np.sqrt(2 / max(number, 1)))
-
-
-def _against_q(evidence: VolumeEvidence, own: bool) -> Check:
-    value = evidence.order_against_q()
-    # χ² of few α scatters.
-    limit = ORDER_AGAINST_Q + 3 * float(np.sqrt(2 / len(evidence.result.alpha)))
-    passed = value <= limit or own
-    return Check(
-        "order against |Q|",
-        value,
-        limit,
-        passed,
-        f"χ² {value:.2f} an α (limit {limit:.2f})",
-        "Small and large |Q| tell the same order."
-        if passed
-        else "Small and large |Q| tell different orders, which one order times one form factor "
-        "cannot: displacements, a second disordered site, thermal scattering or a background.",
-    )
-
-
-def _background(evidence: VolumeEvidence) -> Check:
-    value, amplitude = evidence.background()
-    passed = value >= -BACKGROUND or amplitude >= -FAINT
-    return Check(
-        "background",
-        value,
-        -BACKGROUND,
-        passed,
-        f"contrast of the order in the residual {value:+.1f}σ (limit −{BACKGROUND:g}σ)",
-        "The order has the same contrast where the form factor is weak as where it is strong."
-        if passed
-        else "The order is less pronounced where the form factor is weak: there is intensity "
-        "that does not follow the order, most likely a background or thermal scattering. "
-        "Subtract it before.",
-    )
 
 
 def _outliers(result: VolumeFactorization, own: bool) -> Check:

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dsfunet_core.lattice import q_matrix
-from dsfunet_core.volume_factorization.bases import OrderBasis
 from dsfunet_core.volume_factorization.grid import VolumeGrid
 
 if TYPE_CHECKING:
@@ -120,67 +118,6 @@ class VolumeEvidence:
         v = y @ np.linalg.inv(self.grid.directions).astype(np.float32)
         return power, np.abs(v - np.rint(v)).max(axis=-1), np.abs(v).max(axis=-1)
 
-    def background(self) -> tuple[float, float]:
-        """How strongly the residual goes with the order's contrast, form factor aside.
-
-        Returns
-        -------
-        significance : float
-            Below 0 where intensity does not follow the order; in σ.
-        amplitude : float
-            In units of the mean product.
-        """
-        w, along = self.weights, self.product - self.result.form_factor
-        pattern = self.order - 1
-        # F·(S − 1) is fitted; what stands at right angles to it is left.
-        square = _sum(w, along**2)
-        if square > 0:
-            pattern = pattern - _sum(w, along, pattern) / square * along
-        square = _sum(w, pattern**2)
-        if not square > 0:
-            return 0.0, 0.0
-        score = _sum(np.sqrt(w), pattern, self.z)
-        mean = _sum(self.product, w > 0) / max(int((w > 0).sum()), 1)
-        return score / np.sqrt(square), score / square / mean
-
-    def order_against_q(self) -> float:
-        """χ² per α of what α would change by between small and large |Q|.
-
-        Returns
-        -------
-        float
-            1 where one order multiplies the form factor at all |Q|, and only noise is left.
-
-        Notes
-        -----
-        g = Σ √w F ψ z over the inner voxels, which hold half of the information, is 0 but for
-        noise; its covariance is G_in − G_in G⁻¹ G_in with G = Σ w F² ψψᵀ.
-        """
-        basis = OrderBasis.build(self.grid, list(self.result.orbits))
-        slope = self.result.form_factor * (self.order > 0)
-        information = self.weights * slope**2
-        inner = self._inner_half(information)
-        gradient = basis.analyze(np.sqrt(self.weights) * slope * self.z * inner)
-        whole, half = basis.gram(information), basis.gram(information * inner)
-        covariance = half - half @ np.linalg.lstsq(whole, half, rcond=1e-9)[0]
-        values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
-        known = values > 1e-6 * values[-1]
-        along = vectors[:, known].T @ gradient
-        return float(np.mean(along**2 / values[known]))
-
-    def _inner_half(self, information: NDArray[np.float32]) -> NDArray[np.bool_]:
-        to_q = q_matrix(self.result.volume.cell) @ self.grid.directions
-        metric = to_q.T @ to_q
-        a, b, c = np.ix_(*self.grid.coordinates)
-        square = metric[0, 0] * a**2 + metric[1, 1] * b**2 + metric[2, 2] * c**2
-        square = square + 2 * (
-            metric[0, 1] * a * b + metric[0, 2] * a * c + metric[1, 2] * b * c
-        )
-        edges = np.linspace(0, float(square.max()), 513)
-        found, _ = np.histogram(square, edges, weights=information)
-        middle = int(np.searchsorted(np.cumsum(found), found.sum() / 2))
-        return np.asarray(square < edges[min(middle + 1, 512)])
-
     def lowest_order(self) -> tuple[float, float]:
         """Lowest S over a reciprocal cell, and its standard uncertainty there."""
         axis = np.arange(POINTS) / POINTS
@@ -188,10 +125,3 @@ class VolumeEvidence:
         values = self.result.sro(hkl)
         at = int(np.argmin(values))
         return float(values[at]), float(self.result.sro_sigma(hkl[at : at + 1])[0])
-
-
-def _sum(*fields: NDArray) -> float:
-    product = fields[0]
-    for field in fields[1:]:
-        product = product * field
-    return float(np.sum(product, dtype=np.float64))

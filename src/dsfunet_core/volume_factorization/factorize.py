@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -15,9 +16,11 @@ from dsfunet_core.volume_factorization.planning import DATA_PER_POINT, plan_volu
 from dsfunet_core.volume_factorization.problem import Problem
 from dsfunet_core.volume_factorization.residuals import neighbours, structured_share
 from dsfunet_core.volume_factorization.result import VolumeFactorization
+from dsfunet_core.volume_factorization.score_tests import beyond_the_product
 from dsfunet_core.volume_factorization.solver import (
     REACH,
     choose_support,
+    factor_at,
     order_covariance,
     refine,
     shell_prior,
@@ -162,7 +165,10 @@ def factorize_volume(
     problem = _with_shell_prior(problem, unknowns.form_factor)
     solution = refine(problem, unknowns, max_cycles=max_cycles, tick=tick)
     tick("uncertainties")
-    covariance = order_covariance(solution)
+    factor, misfit = factor_at(solution)
+    covariance = order_covariance(solution, factor)
+    beyond = beyond_the_product(solution, factor, misfit)
+    del factor
     record |= {
         "order": order,
         "laue_class": symbol,
@@ -177,6 +183,7 @@ def factorize_volume(
         "coverage": float(problem.valid.mean(dtype=np.float64)),
         "neighbours": [float(x) for x in neighbours(solution)],
         "structured_share": structured_share(solution),
+        "beyond_the_product": {name: asdict(score) for name, score in beyond.items()},
     }
     return VolumeFactorization(
         volume=volume,
@@ -190,8 +197,6 @@ def factorize_volume(
 
 
 def _with_shell_prior(problem: Problem, coefficients: NDArray[np.float64]) -> Problem:
-    from dataclasses import replace
-
     return replace(problem, prior_variance=shell_prior(problem.form_factor, coefficients))
 
 

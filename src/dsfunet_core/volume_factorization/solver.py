@@ -29,7 +29,14 @@ if TYPE_CHECKING:
 
     from dsfunet_core.volume_factorization.grid import VolumeGrid
 
-__all__ = ["Solution", "choose_support", "order_covariance", "refine", "shell_prior"]
+__all__ = [
+    "Solution",
+    "choose_support",
+    "factor_at",
+    "order_covariance",
+    "refine",
+    "shell_prior",
+]
 
 #: Support radii tried, in units of the cube root of the cell's volume.
 CANDIDATES = (0.35, 0.6, 0.85, 1.15, 1.5, 2.0)
@@ -311,8 +318,8 @@ def largest_radius(grid: VolumeGrid, cell: gemmi.UnitCell, max_unknowns: int) ->
     return radius
 
 
-def order_covariance(solution: Solution) -> NDArray[np.float64]:
-    """Covariance of α with the form factor marginalised.
+def factor_at(solution: Solution) -> tuple[NDArray[np.float64], float]:
+    """Cholesky factor of the normal matrix at a solution, and the scale of its weights.
 
     Parameters
     ----------
@@ -321,20 +328,40 @@ def order_covariance(solution: Solution) -> NDArray[np.float64]:
 
     Returns
     -------
-    ndarray, shape (n_α, n_α)
-        The inverse Schur complement of the normal matrix: with the form factor's unknowns
-        first, the last block of its Cholesky factor is that of the complement.
+    factor : ndarray, shape (n, n)
+        In the lower triangle, form factor first.
+    misfit : float
+        What the weights were divided by.
     """
     weights = solution.weights
     if solution.problem.variance is not None:
         # Variances somebody measured are never scaled down.
         weights = replace(weights, misfit=max(weights.misfit, 1.0))
     matrix, _ = normal_equations(solution.problem, solution.unknowns, solution.fields, weights)
-    n = solution.problem.form_factor.size
-    factor = _cholesky(matrix)[n:, n:]
+    return _cholesky(matrix), weights.misfit
+
+
+def order_covariance(solution: Solution, factor: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Covariance of α with the form factor marginalised.
+
+    Parameters
+    ----------
+    solution : Solution
+        From :func:`refine`.
+    factor : ndarray, shape (n, n)
+        From :func:`factor_at`.
+
+    Returns
+    -------
+    ndarray, shape (n_α, n_α)
+        The inverse Schur complement of the normal matrix: with the form factor's unknowns
+        first, the last block of its Cholesky factor is that of the complement.
+    """
     from scipy.linalg import solve_triangular
 
-    inverse = solve_triangular(factor, np.eye(len(factor)), lower=True)
+    n = solution.problem.form_factor.size
+    block = factor[n:, n:]
+    inverse = solve_triangular(block, np.eye(len(block)), lower=True)
     return np.asarray(inverse.T @ inverse) * correlated(neighbours(solution))
 
 
