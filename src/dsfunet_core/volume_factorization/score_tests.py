@@ -44,8 +44,9 @@ def beyond_the_product(
     Returns
     -------
     dict
-        ``"order"``, ``"second product"``, ``"contrast"`` and ``"background"`` as on a plane;
-        across the volume the order changes by quadratic terms, which are even as F is.
+        ``"order"``, ``"second product"``, ``"contrast"`` and ``"background"`` as on a plane,
+        in units of the mean intensity; across the volume the order changes by quadratic
+        terms, which are even as F is.
     """
     tests = _Tests(solution, factor, misfit)
     problem, fields = solution.problem, solution.fields
@@ -53,12 +54,13 @@ def beyond_the_product(
     quadratic = _quadratics(problem.form_factor.grid)
     across = [d_s * g for g in quadratic]
     near = _near(problem)
-    one = np.ones(problem.form_factor.grid.shape, np.float32)
+    mean = total(problem.valid, problem.intensity) / total(problem.valid)
+    level = np.full(problem.form_factor.grid.shape, mean, np.float32)
     found = {
         "order": tests.of_waves(across, near),
         "second product": tests.of_waves([problem.envelope], near),
         "contrast": tests.of_fields([a * (fields.s - 1) for a in across]),
-        "background": tests.of_fields([one]),
+        "background": tests.of_fields([level]),
     }
     return {name: score for name, score in found.items() if score is not None}
 
