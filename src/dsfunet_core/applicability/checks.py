@@ -31,7 +31,7 @@ OUTLIERS = 0.002
 #: Mean of the darkest pixels' residuals [σ].
 DARK = 3.5
 #: Score of what no product takes up that bears out what the form factor's shape suggests [σ].
-HINT = 2.5
+HINT = 2.0
 #: Largest coordinate of the lattice vectors at which the residual is looked at: all of the
 #: order. The shortest alone are where a molecule's form factor reaches too.
 REACH = 5.5
