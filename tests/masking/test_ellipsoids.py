@@ -8,10 +8,10 @@ import pytest
 from masking_planes import HEXAGONAL, TRICLINIC, flat
 
 from dsfunet_core import mask_bragg
-from dsfunet_core.errors import ParameterError
+from dsfunet_core.errors import GeometryError, ParameterError
 from dsfunet_core.lattice import q_matrix
 from dsfunet_core.masking.ellipsoids import ellipsoid
-from dsfunet_core.masking.positions import allowed_points, bragg_positions
+from dsfunet_core.masking.positions import allowed_points, bragg_positions, check_setting
 
 
 def by_distance(plane, tensor, hkl):
@@ -110,6 +110,17 @@ def test_unknown_choices_are_told():
         mask_bragg(plane, 0.1, satellites=[(0.5, 0, 0)], satellite_order=0)
     with pytest.raises(ParameterError, match='or "auto"'):
         mask_bragg(plane, "big")
+
+
+def test_a_space_group_that_cannot_have_the_cell_is_refused():
+    plane = flat(TRICLINIC)
+    with pytest.raises(GeometryError, match="'F m -3 m' is cubic, which the cell"):
+        mask_bragg(plane, 0.1, space_group="F m -3 m")
+    cell = gemmi.UnitCell(7, 7.004, 7, 90, 90.02, 90)
+    check_setting(cell, "F m -3 m")
+    with pytest.raises(GeometryError, match="another unique axis"):
+        check_setting(gemmi.UnitCell(7, 8, 9, 90, 90, 105), "P 1 21/c 1")
+    check_setting(gemmi.UnitCell(7, 8, 9, 90, 90, 105), "P 1 1 21/b")
 
 
 def test_gemmi_is_asked_in_the_setting_of_the_cell():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import gemmi
 import numpy as np
 
-from dsfunet_core.errors import ParameterError
+from dsfunet_core.errors import GeometryError, ParameterError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CENTRINGS", "allowed_points", "bragg_positions", "positions_between", "spacing"]
 
+#: Relative difference of lengths, and of angles' cosines, that symmetry makes equal.
+METRIC_TOLERANCE = 0.01
 #: Reflection conditions of the lattice centrings: rows are summed with h, k, l, and
 #: every sum must be a multiple of the number beside them.
 CENTRINGS: dict[str, tuple[tuple[tuple[int, int, int], ...], int]] = {
@@ -65,15 +67,58 @@ def allowed_points(
     if sums:
         allowed &= np.all((points @ np.array(sums).T) % multiple == 0, axis=1)
     if space_group is not None:
-        found = gemmi.find_spacegroup_by_name(space_group)
-        if found is None:
-            raise ParameterError(
-                f"space group {space_group!r} is not known; give a Hermann–Mauguin symbol "
-                "such as 'P 21/c' or 'I 41/a m d:2'."
-            )
-        absences = found.operations().systematic_absences
+        absences = space_group_named(space_group).operations().systematic_absences
         allowed &= ~absences(np.ascontiguousarray(points, dtype=np.int32))
     return allowed
+
+
+def space_group_named(symbol: str) -> gemmi.SpaceGroup:
+    """Space group with this Hermann–Mauguin symbol.
+
+    Parameters
+    ----------
+    symbol : str
+        ``"P 21/c"``.
+
+    Raises
+    ------
+    ParameterError
+        If there is none.
+    """
+    found = gemmi.find_spacegroup_by_name(symbol)
+    if found is None:
+        raise ParameterError(
+            f"space group {symbol!r} is not known; give a Hermann–Mauguin symbol "
+            "such as 'P 21/c' or 'I 41/a m d:2'."
+        )
+    return found
+
+
+def check_setting(cell: gemmi.UnitCell, symbol: str) -> None:
+    """Refuse a cell that no crystal of a space group has.
+
+    Parameters
+    ----------
+    cell : gemmi.UnitCell
+        Direct-space unit cell [Å, °].
+    symbol : str
+        Hermann–Mauguin symbol of the space group, in the setting of the cell.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such group.
+    GeometryError
+        If symmetry asks for lengths or angles that the cell has not, to a percent.
+    """
+    group = space_group_named(symbol)
+    if not cell.is_compatible_with_spacegroup(group, METRIC_TOLERANCE):
+        raise GeometryError(
+            f"space group {symbol!r} is {group.crystal_system_str()}, which the cell "
+            f"{' '.join(f'{x:g}' for x in cell.parameters)} (Å, °) is not in this setting. "
+            "Give the symbol in the setting of the cell (another unique axis, hexagonal "
+            "instead of rhombohedral axes), or correct the cell."
+        )
 
 
 def bragg_positions(
@@ -135,6 +180,8 @@ def positions_between(
     centring, space_group, satellites, satellite_order
         As in :func:`bragg_positions`, which says what is returned and raised, too.
     """
+    if space_group is not None:
+        check_setting(cell, space_group)
     # h changes by |a|/2π per Å⁻¹ at most, and so on.
     margin = reach * np.array([cell.a, cell.b, cell.c]) / (2 * np.pi)
     low, high = corners.min(axis=0) - margin - 1e-9, corners.max(axis=0) + margin + 1e-9
