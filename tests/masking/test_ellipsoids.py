@@ -121,6 +121,11 @@ def test_a_space_group_that_cannot_have_the_cell_is_refused():
     with pytest.raises(GeometryError, match="another unique axis"):
         check_setting(gemmi.UnitCell(7, 8, 9, 90, 90, 105), "P 1 21/c 1")
     check_setting(gemmi.UnitCell(7, 8, 9, 90, 90, 105), "P 1 1 21/b")
+    check_setting(gemmi.UnitCell(7, 7, 9, 90, 90, 120), "R -3 m")
+    with pytest.raises(GeometryError, match="rhombohedral axes"):
+        check_setting(gemmi.UnitCell(7, 7, 9, 90, 90, 120), "R -3 m:R")
+    with pytest.raises(GeometryError, match="tetragonal"):
+        check_setting(gemmi.UnitCell(7, 7.2, 9, 90, 90, 90), "I 4/m")
 
 
 def test_gemmi_is_asked_in_the_setting_of_the_cell():
