@@ -338,9 +338,13 @@ def _offsets(
 def _outside(volume: ReciprocalVolume, section: Section) -> GeometryError:
     ends = np.array(np.meshgrid(*[(0, n - 1) for n in volume.shape])).reshape(3, -1).T
     levels = volume.hkl(ends) @ section.normal
-    u, v, w = section.normal
+    terms = [
+        ("" if c == 1 else f"{c:g}·") + name
+        for c, name in zip(section.normal, "hkl", strict=True)
+        if c
+    ]
     return GeometryError(
         f"plane {section.name!r} misses volume {volume.name!r}: it lies at "
-        f"{u:g}·h + {v:g}·k + {w:g}·l = {section.normal @ section.origin:g}, but the volume "
+        f"{' + '.join(terms)} = {section.normal @ section.origin:g}, but the volume "
         f"runs from {levels.min():g} to {levels.max():g}. Choose a plane between."
     )
