@@ -291,7 +291,7 @@ def test_cancel_stops_a_real_run_and_changes_nothing(viewer: Any, qtbot: Any) ->
     dock.form.set_value(VolumeForm(order=3))
     qtbot.mouseClick(dock.run_button, Qt.MouseButton.LeftButton)
     assert dock.run_button.text() == "Cancel"
-    qtbot.waitUntil(lambda: "cycle" in dock.message.text(), timeout=60_000)
+    qtbot.waitUntil(lambda: "cycle" in dock.message.text(), timeout=120_000)
     qtbot.mouseClick(dock.run_button, Qt.MouseButton.LeftButton)
     finish(dock, qtbot)
     assert "Cancelled; nothing was changed" in dock.message.text()
@@ -335,7 +335,7 @@ def test_closing_the_window_ends_the_computation(
     viewer.window.remove_dock_widget(around)
     dock.deleteLater()
     pool = QThreadPool.globalInstance()
-    qtbot.waitUntil(lambda: pool.activeThreadCount() == 0, timeout=10_000)
+    qtbot.waitUntil(lambda: pool.activeThreadCount() == 0, timeout=120_000)
 
 
 def test_too_large_a_volume_is_refused_before_it_is_read(

@@ -40,7 +40,7 @@ def dock(make_napari_viewer: Callable[..., Any]) -> OpenFile:
 
 def press(dock: OpenFile, qtbot: Any) -> str:
     qtbot.mouseClick(dock.run_button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: not dock.running, timeout=20_000)
+    qtbot.waitUntil(lambda: not dock.running, timeout=120_000)
     return dock.message.text()
 
 

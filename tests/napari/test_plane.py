@@ -62,7 +62,7 @@ def test_presets_and_level_write_the_notation(dock: SlicePlane, qtbot: Any) -> N
     dock.level.setValue(-0.4)
     np.testing.assert_allclose(Section.parse(line.text()).origin, [0, 0, -0.4])
     qtbot.mouseClick(dock.run_button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: not dock.running, timeout=10_000)
+    qtbot.waitUntil(lambda: not dock.running, timeout=120_000)
     assert "12 × 10" in dock.message.text()
     plane = next(core_object(x) for x in dock.viewer.layers if "hk" in x.name)
     np.testing.assert_allclose(plane.origin[2], -0.4)

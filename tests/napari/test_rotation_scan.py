@@ -74,7 +74,7 @@ def dock(viewer: Any, result: Factorization) -> RotationScan:
 
 def press(dock: RotationScan, qtbot: Any) -> str:
     qtbot.mouseClick(dock.run_button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: not dock.running, timeout=60_000)
+    qtbot.waitUntil(lambda: not dock.running, timeout=120_000)
     return dock.message.text()
 
 
@@ -207,7 +207,7 @@ def test_cancel_and_errors(
     dock.run_button.click()
     qtbot.waitUntil(started.is_set)
     dock.run_button.click()
-    qtbot.waitUntil(lambda: not dock.running, timeout=10_000)
+    qtbot.waitUntil(lambda: not dock.running, timeout=120_000)
     assert "Cancelled" in dock.message.text()
 
 
@@ -225,6 +225,6 @@ def test_state_comes_back(dock: RotationScan, viewer: Any, qtbot: Any) -> None:
     again = RotationScan(viewer)
     viewer.window.add_dock_widget(again)
     again.restore_state(state)
-    qtbot.waitUntil(lambda: not again.running and again.found is not None, timeout=60_000)
+    qtbot.waitUntil(lambda: not again.running and again.found is not None, timeout=120_000)
     np.testing.assert_allclose(again.found.mse, dock.found.mse)
     again.close()

@@ -99,7 +99,7 @@ def test_docks_come_back_and_the_fit_with_them(
     dock.results.choose(viewer.layers["hk1 SRO"])
     dock.form.set_value(SroFitForm(shells=2))
     qtbot.mouseClick(dock.run_button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: not dock.running and dock.fit is not None, timeout=20_000)
+    qtbot.waitUntil(lambda: not dock.running and dock.fit is not None, timeout=120_000)
     dock.table.hold(dock.problem.index((1, 0, 0)), 0.3)
     save_session(viewer, tmp_path / "fit.dsfunet")
 
@@ -108,7 +108,7 @@ def test_docks_come_back_and_the_fit_with_them(
     assert reader is read_file
     open_session(again, tmp_path / "fit.dsfunet")
     (back,) = again.window._qt_window.findChildren(SroFit)
-    qtbot.waitUntil(lambda: not back.running and back.fit is not None, timeout=20_000)
+    qtbot.waitUntil(lambda: not back.running and back.fit is not None, timeout=120_000)
     assert back.form.value() == SroFitForm(shells=2)
     assert back.results.layer() is again.layers["hk1 SRO"]
     np.testing.assert_allclose(back.fit.alpha, dock.fit.alpha)
@@ -135,7 +135,7 @@ def test_docks_come_back_with_what_they_said(
     mask.form.set_value(MaskForm(bragg="radius", radius=0.1, hot_pixels=True))
     for dock, button in ((cell, cell.run_button), (mask, mask.preview_button)):
         qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
-        qtbot.waitUntil(lambda dock=dock: not dock.running, timeout=20_000)
+        qtbot.waitUntil(lambda dock=dock: not dock.running, timeout=120_000)
     mask.reasons.item(0).setCheckState(Qt.CheckState.Unchecked)
     docks["Factorize"][0].raise_()
     qtbot.waitUntil(lambda: not factorize.visibleRegion().isEmpty())
@@ -156,11 +156,11 @@ def test_docks_come_back_with_what_they_said(
     assert back.sources.layer() not in before
     qtbot.waitUntil(lambda: not back.visibleRegion().isEmpty())
     folded = found["Unit cell"]
-    qtbot.waitUntil(lambda: folded.map is not None, timeout=20_000)
+    qtbot.waitUntil(lambda: folded.map is not None, timeout=120_000)
     np.testing.assert_array_equal(folded.map.values, cell.map.values)
     assert folded.shown.currentIndex() == 1
     masked = found["Mask artefacts"]
-    qtbot.waitUntil(lambda: not masked.running and masked.masked is not None, timeout=20_000)
+    qtbot.waitUntil(lambda: not masked.running and masked.masked is not None, timeout=120_000)
     assert masked.taken_back() == mask.taken_back() != []
 
 

@@ -55,14 +55,14 @@ def viewer(make_napari_viewer: Callable[..., Any]) -> Any:
 def dock(viewer: Any, qtbot: Any) -> Simulate:
     dock = Simulate(viewer)
     viewer.window.add_dock_widget(dock)
-    qtbot.waitUntil(lambda: dock.shown is not None and not dock.previewing, timeout=30_000)
+    qtbot.waitUntil(lambda: dock.shown is not None and not dock.previewing, timeout=120_000)
     return dock
 
 
 def settled(dock: Simulate, qtbot: Any) -> None:
     """Wait until the preview is the form's."""
     qtbot.wait(120)
-    qtbot.waitUntil(lambda: not dock.previewing, timeout=30_000)
+    qtbot.waitUntil(lambda: not dock.previewing, timeout=120_000)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_an_impossible_order_is_told_and_mended(dock: Simulate, qtbot: Any) -> N
     settled(dock, qtbot)
     assert "No crystal has these α" in dock.about.text()
     qtbot.mouseClick(dock.run_button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: not dock.running, timeout=30_000)
+    qtbot.waitUntil(lambda: not dock.running, timeout=120_000)
     assert "No crystal has these α" in dock.message.text()
     assert not dock.viewer.layers
     order: Any = dock.form.editors["order"]
@@ -204,7 +204,7 @@ def test_the_plane_comes_with_its_truth_and_a_script(dock: Simulate, qtbot: Any)
     dock.form.set_value(SimulateForm(size=96))
     for _ in range(2):
         qtbot.mouseClick(dock.run_button, Qt.MouseButton.LeftButton)
-        qtbot.waitUntil(lambda: not dock.running, timeout=30_000)
+        qtbot.waitUntil(lambda: not dock.running, timeout=120_000)
     viewer = dock.viewer
     assert [x.name for x in viewer.layers][:3] == [
         "hk0 simulated true SRO",
@@ -268,7 +268,7 @@ def test_closing_in_the_middle_leaves_no_thread(
     monkeypatch.setattr(SimulateForm, "compute", slow)
     dock = Simulate(viewer)
     around = viewer.window.add_dock_widget(dock)
-    qtbot.waitUntil(lambda: dock.previewing, timeout=10_000)
+    qtbot.waitUntil(lambda: dock.previewing, timeout=120_000)
     dock.form.editors["alpha_a"].setValue(0.1)
     dock.run_button.click()
     viewer.window.remove_dock_widget(around)

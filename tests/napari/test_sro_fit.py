@@ -53,7 +53,7 @@ def press(dock: SroFit, qtbot: Any) -> None:
 
 
 def finish(dock: SroFit, qtbot: Any) -> None:
-    qtbot.waitUntil(lambda: not dock.running and dock.fit is not None, timeout=20_000)
+    qtbot.waitUntil(lambda: not dock.running and dock.fit is not None, timeout=120_000)
 
 
 def row_of(dock: SroFit, vector: tuple[int, int, int]) -> int:
@@ -126,11 +126,11 @@ def test_form_is_followed_and_keeps_what_was_held(dock: SroFit, qtbot: Any) -> N
     before = dock.fit
     qtbot.keyClick(dock.form.editors["shells"], Qt.Key.Key_Down)
     fewer = len(before.orbits)
-    qtbot.waitUntil(lambda: len(dock.fit.orbits) < fewer, timeout=20_000)
+    qtbot.waitUntil(lambda: len(dock.fit.orbits) < fewer, timeout=120_000)
     assert dock.fit[1, 0, 0] == 0.3
     basis = dock.form.editors["basis"]
     basis.setCurrentIndex(basis.findData("map"))
-    qtbot.waitUntil(lambda: dock.fit.basis == "map", timeout=20_000)
+    qtbot.waitUntil(lambda: dock.fit.basis == "map", timeout=120_000)
     finish(dock, qtbot)
 
 
@@ -196,7 +196,7 @@ def test_another_result_is_fitted_and_none_empties_the_dock(
 ) -> None:
     first = dock.fit
     add_result(viewer, result, "other")
-    qtbot.waitUntil(lambda: dock.fit is not None and dock.fit is not first, timeout=20_000)
+    qtbot.waitUntil(lambda: dock.fit is not None and dock.fit is not first, timeout=120_000)
     finish(dock, qtbot)
     viewer.layers.clear()
     assert dock.fit is None
