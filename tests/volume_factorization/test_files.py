@@ -105,7 +105,7 @@ def test_command(noisy, tmp_path):
     assert len(table.read_text().splitlines()) == 63
     # First what will be done, at last what it is worth.
     assert done.stdout.startswith("40 × 40 × 40 voxels")
-    assert "[ok] one order and one form factor" in done.stdout
+    assert "[ok] order besides the product" in done.stdout
     content = json.loads(
         run(
             *("factorize-volume", volume, "-o", out, "--order", 1, "--limit", 2.5),

@@ -17,9 +17,9 @@ NEGLIGIBLE = 1.5e-5
 BEYOND, NO_BACKGROUND = 3.5, 1e-3
 #: Families of patterns that a second product shows in, and what they are called.
 FAMILIES = {
-    "order": "order that differs across the {}",
-    "second product": "order of a smooth form factor",
-    "contrast": "contrast that differs across the {}",
+    "order": "another one elsewhere in the {}",
+    "second product": "one of a smooth form factor",
+    "contrast": "more or less pronounced across the {}",
 }
 
 
@@ -45,10 +45,10 @@ def order_besides(
     passed = all(s["sigma"] <= BEYOND for s in counted)
     amount = max(s["share"] for s in scores.values()) ** 0.5
     said = ", ".join(
-        f"{FAMILIES[name].format(subject)} {s['sigma']:+.1f}σ" for name, s in scores.items()
+        f"{FAMILIES[name].format(subject)} {s['sigma']:.1f}σ" for name, s in scores.items()
     )
     return Check(
-        "one order and one form factor",
+        "order besides the product",
         value,
         BEYOND,
         passed,
