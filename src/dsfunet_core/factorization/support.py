@@ -30,8 +30,10 @@ MAX_UNKNOWNS = 3600
 WORTHWHILE = 1.15
 #: A support that predicts held-out pixels to this relative mean square needs no better.
 GOOD_ENOUGH = 1e-5
-#: A larger support must improve the prediction by at least this factor.
-IMPROVEMENT = 0.98
+#: A larger support must improve the prediction by this factor, or by so many standard
+#: deviations of the differences between blocks: where noise is most of what is left, a
+#: form factor that lacks room hardly shows in the sum.
+IMPROVEMENT, CLEAR = 0.98, 1.0
 #: Fraction of the pixels held out, in square blocks of this edge.
 HELD_OUT, BLOCK = 0.1, 4
 
@@ -213,9 +215,11 @@ def choose_support(
     test = problem.valid * held / problem.envelope
     n_test = (problem.valid * held).sum((1, 2)).clamp(min=1)
 
-    def score(problem: Problem, unknowns: Unknowns) -> Tensor:
+    def missed(problem: Problem, unknowns: Unknowns) -> Tensor:
+        """Share of every block in the relative mean square error, (batch, blocks)."""
         error = problem.intensity - evaluate(problem, unknowns).model
-        return (test * error**2).sum((1, 2)) / n_test / problem.mean_intensity()
+        scale = n_test * problem.mean_intensity()
+        return _block_sums(test * error**2) / scale[:, None]
 
     def refine(problem: Problem, unknowns: Unknowns, cycles: int) -> Unknowns:
         training = problem.without(held)
@@ -227,9 +231,9 @@ def choose_support(
     problem, _ = with_support(problem, spacing, chosen * lattice_constant)
     unknowns = first_guess(problem.without(held), spacing, lattice_constant)
     unknowns = refine(problem, unknowns, 4)
-    best = score(problem, unknowns)
-    scores = [{CANDIDATES[FIRST]: float(s)} for s in best]
-    growing = best > GOOD_ENOUGH
+    best = missed(problem, unknowns)
+    scores = [{CANDIDATES[FIRST]: float(s)} for s in best.sum(1)]
+    growing = best.sum(1) > GOOD_ENOUGH
     capped = False
 
     def attempt(factor: float, who: Tensor, need: float) -> Tensor:
@@ -250,22 +254,23 @@ def choose_support(
             )
         assert moved is not None
         moved = form_factor_step(trial.without(held), moved)
-        if not bool((who & (score(trial, moved) < need * best)).any()):
+        new = missed(trial, moved)
+        if not bool((who & _better(new, best, need)).any()):
             for plane in torch.nonzero(who).ravel().tolist():
-                scores[plane][factor] = float(score(trial, moved)[plane])
+                scores[plane][factor] = float(new[plane].sum())
             return torch.zeros_like(who)
         # What the order at hand leaves outside the molecule is expected there from now on: a
         # wide disc that expects as much everywhere lets the form factor follow the lattice.
         expected = annular_prior(trial.form_factor_basis, spacing, moved.form_factor)
         trial = replace(trial, prior_variance=expected)
         moved = refine(trial, moved, 2)
-        new = score(trial, moved)
+        new = missed(trial, moved)
         for plane in torch.nonzero(who).ravel().tolist():
-            scores[plane][factor] = float(new[plane])
-        better = who & (new < need * best)
+            scores[plane][factor] = float(new[plane].sum())
+        better = who & _better(new, best, need)
         # Planes that do not take the new support go back to theirs.
         chosen = torch.where(better, trial_factor, chosen)
-        best = torch.where(better, new, best)
+        best = torch.where(better[:, None], new, best)
         keep = better[:, None]
         old_unknowns = replace(
             unknowns,
@@ -291,8 +296,23 @@ def choose_support(
     for factor in CANDIDATES[FIRST + 1 :]:
         if capped or not bool(growing.any()):
             break
-        growing = attempt(factor, growing, IMPROVEMENT) & (best > GOOD_ENOUGH)
+        growing = attempt(factor, growing, IMPROVEMENT) & (best.sum(1) > GOOD_ENOUGH)
     small = chosen == CANDIDATES[FIRST]
     if bool(small.any()):
         attempt(CANDIDATES[FIRST - 1], small, 1.0)
     return SupportChoice(problem, unknowns, chosen, scores, capped)
+
+
+def _better(new: Tensor, old: Tensor, need: float) -> Tensor:
+    """Whether the held-out blocks are predicted better: by a factor, or clearly."""
+    gain = old - new
+    doubt = (gain - gain.mean(1, keepdim=True)).square().sum(1).sqrt()
+    clear = (new.sum(1) < need * old.sum(1)) | (gain.sum(1) > CLEAR * doubt)
+    return clear & (gain.sum(1) > 0)
+
+
+def _block_sums(field: Tensor) -> Tensor:
+    """Sums over the blocks that are held out together, (batch, H, W) → (batch, blocks)."""
+    rows, columns = ((-n) % BLOCK for n in field.shape[1:])
+    padded = torch.nn.functional.pad(field, (0, columns, 0, rows))
+    return (torch.nn.functional.avg_pool2d(padded[:, None], BLOCK) * BLOCK**2).flatten(1)
