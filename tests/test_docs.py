@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+import dsfunet_core
+import dsfunet_core.factorization
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -14,9 +17,25 @@ def blocks(page, language):
     return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
 
 
+@pytest.fixture(scope="module")
+def factorized_once():
+    """``factorize`` that remembers: several pages take the same sample apart."""
+    known: dict = {}
+
+    def remembered(plane, *arguments, **options):
+        key = (plane.intensity.tobytes(), plane.valid.tobytes(), str(plane.steps))
+        key += (str(plane.cell), arguments, tuple(sorted(options.items())))
+        if key not in known:
+            known[key] = dsfunet_core.factorization.factorize(plane, *arguments, **options)
+        return known[key]
+
+    return remembered
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
-def test_python_blocks_run_in_order(page, tmp_path, monkeypatch):
+def test_python_blocks_run_in_order(page, tmp_path, monkeypatch, factorized_once):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(dsfunet_core, "factorize", factorized_once)
     namespace: dict = {}
     for code in blocks(page, "python"):
         exec(compile(code, str(page), "exec"), namespace)

@@ -17,6 +17,7 @@ def recovered(plane):
     return np.asarray(fit.alpha)[position], np.asarray(fit.sigma)[position]
 
 
+@pytest.mark.slow
 def test_noise_free():
     plane, intensity = tris_amide.benchmark_plane()
     alpha, _ = recovered(plane.replace(intensity=intensity))

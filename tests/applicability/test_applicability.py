@@ -52,9 +52,11 @@ def test_a_product_with_counting_noise_passes_every_check(clean):
 
 
 @pytest.mark.parametrize("kind", VIOLATIONS)
-def test_what_is_no_product_is_told(kind, simulated):
+def test_what_is_no_product_is_told(kind, simulated, clean):
     broken = violated(simulated, kind, 0.3, np.random.default_rng(1))
-    report = assess(factorize(noisy(broken), order=4))
+    # A support that may grow takes up what it can, and a while.
+    support = clean.choices["support"]
+    report = assess(factorize(noisy(broken), order=4, support=support))
     assert not report.holds, report.table()
     assert all(check.sentence.endswith(".") for check in report.checks)
     assert report.concerns[0].what in report.verdict

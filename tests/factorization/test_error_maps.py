@@ -155,14 +155,14 @@ def test_errors_of_the_lattice_reach_the_order(noisy):
         choices={"lattice_covariance": covariance.tolist(), "origin_sigma": origin_sigma},
     ).sro_sigma
     rows, columns = np.indices(result.sro.shape)
-    pixels = np.stack([rows, columns], -1) - result.lattice.origin
+    pixels = (np.stack([rows, columns], -1) - result.lattice.origin)[::4, ::4]
     drawn = []
     for _ in range(400):
         moved = d + (factor @ rng.normal(size=4)).reshape(2, 2)
         origin = rng.normal(size=2) * origin_sigma
         drawn.append(result.coefficients.evaluate((pixels - origin) @ moved))
-    expected = np.hypot(np.std(drawn, axis=0), exact.sro_sigma)
-    assert rms(sigma / expected - 1) < 0.08
+    expected = np.hypot(np.std(drawn, axis=0), exact.sro_sigma[::4, ::4])
+    assert rms(sigma[::4, ::4] / expected - 1) < 0.08
     assert np.median(sigma / exact.sro_sigma) > 1.3
 
 

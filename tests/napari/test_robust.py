@@ -48,6 +48,9 @@ DOCKS = (
     Simulate,
     OpenFile,
 )
+#: All docks are built alike; of these some take long, or add nothing that others do not.
+ALIKE = (MaskArtefacts, UnitCell, RotationScan, Simulate, OpenFile)
+EACH = [pytest.param(k, marks=[pytest.mark.slow] if k in ALIKE else []) for k in DOCKS]
 
 
 class Gate:
@@ -135,7 +138,7 @@ def finish(dock: Dock, gate: Gate, qtbot: Any) -> None:
     assert not dock.progress.isVisible()
 
 
-@pytest.mark.parametrize("kind", DOCKS)
+@pytest.mark.parametrize("kind", EACH)
 def test_whatever_happens_during_a_run(
     kind: type[Dock],
     viewer: Any,
@@ -184,7 +187,7 @@ def test_whatever_happens_during_a_run(
         assert len(viewer.layers) > 0
 
 
-@pytest.mark.parametrize("kind", DOCKS)
+@pytest.mark.parametrize("kind", EACH)
 def test_closing_a_dock_in_the_middle_and_then_the_viewer(
     kind: type[Dock],
     viewer: Any,
