@@ -12,7 +12,7 @@ from dsfunet_core.factorization.lattice_points import same_lattice
 if TYPE_CHECKING:
     from dsfunet_core.factorization.lattice_trial import Bench, Trial
 
-__all__ = ["BETTER", "PROMISING", "Evidence"]
+__all__ = ["BETTER", "PROMISING", "WORSE", "Evidence"]
 
 #: A lattice is certain from this logarithm of the odds against the next best (chance alone
 #: makes differences of ten: the spread of χ² with 120 coefficients), and from this one, a

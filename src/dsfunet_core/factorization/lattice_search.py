@@ -17,7 +17,7 @@ from dsfunet_core.factorization.found_lattice import (
     FoundLattice,
     in_words,
 )
-from dsfunet_core.factorization.lattice_evidence import BETTER, PROMISING, Evidence
+from dsfunet_core.factorization.lattice_evidence import BETTER, PROMISING, WORSE, Evidence
 from dsfunet_core.factorization.lattice_points import (
     SHORTEST,
     lattices_of_points,
@@ -58,6 +58,9 @@ FAMILY = 3
 #: The support is this many times the radius that holds most of a form factor's transform;
 #: it grows where that of the best trial asks for more by this factor.
 REACH, WORTHWHILE = 1.5, 1.08
+#: Radius where nothing was convincing with that: a fit gets stuck less often where the form
+#: factor has room. Trials that are repeated with it, and candidates tried for the first time.
+FAR_REACH, AGAIN, FRESH = 2.0, 3, 2
 
 
 def find_lattice(
@@ -154,6 +157,27 @@ class _Search:
         self.evidence = Evidence(self.bench)
 
     def run(self) -> FoundLattice:
+        """Search, and search again with more room where nothing is convincing.
+
+        What was found although noise hides how well it fits must hold its own there, too.
+        """
+        rounds = self._look()
+        first = self.evidence
+        if (best := first.best) is None:
+            return self._verdict(rounds)
+        if not first.clear:
+            if first.hopeless() or first.ordered(best):
+                self._look_again(best)
+        elif first.worse < WORSE:
+            bench = self.bench
+            self._look_again(best)
+            again = self.evidence.best
+            if again is None or same_lattice(again.direct, best.direct, 0.02):
+                self.bench, self.evidence = bench, first
+        return self._verdict(rounds)
+
+    def _look(self) -> int:
+        """Rounds of candidates and trials; their number."""
         self._propose(self._proposals(self.factors))
         if self.sro is not None:
             ones = np.ones(self.shape)
@@ -165,7 +189,7 @@ class _Search:
             for direct in self._ranked()[:TRIES]:
                 self._settle(direct)
                 if self.evidence.clear:
-                    return self._verdict(rounds)
+                    return rounds
                 if rounds == 1 and self.evidence.hopeless():
                     break
             if self.evidence.best is None:
@@ -183,7 +207,21 @@ class _Search:
             else:
                 self._propose(self._beyond(self.evidence.best))
                 self._propose(self._proposals([self.evidence.best.form_factor]))
-        return self._verdict(rounds)
+        return rounds
+
+    def _look_again(self, best: Trial) -> None:
+        """The best trials and the best of what was not tried, with a larger support."""
+        fresh = self._ranked()[:FRESH]
+        trials = sorted(self.evidence.trials, key=lambda t: t.misfit)[:AGAIN]
+        extent = max(self._extent(self.factors[0]), self._extent(best.form_factor))
+        self._start_over(self._bench(FAR_REACH * extent))
+        for direct in [*(t.direct for t in trials), *fresh]:
+            self._settle(direct)
+            if self.evidence.clear:
+                return
+
+    def _start_over(self, bench: Bench) -> None:
+        self.bench, self.evidence, self.settled = bench, Evidence(bench), []
 
     def _scan(self) -> None:
         """Candidates from a form factor that was fitted without order.
@@ -230,7 +268,7 @@ class _Search:
         if bench.radius < WORTHWHILE * self.bench.radius:
             return False
         ranked = sorted(self.evidence.trials, key=lambda t: t.misfit)[:2]
-        self.bench, self.evidence, self.settled = bench, Evidence(bench), []
+        self._start_over(bench)
         for trial in ranked:
             self._settle(trial.direct)
             if self.evidence.clear:

@@ -31,6 +31,8 @@ __all__ = ["Bench", "Trial"]
 
 #: Radius in lattice constants of the first guess, which must not follow the lattice.
 SMOOTH = 0.45
+#: Steps in which the support grows from there, and cycles of all but the last.
+STAGES, STAGE_CYCLES = 4, 3
 #: Width of the local mean in the weights [pixels], and what is added to it.
 LOCAL, FLOOR = 3.0, 0.03
 #: Radius of the support without order, in units of that with it.
@@ -168,12 +170,29 @@ class Bench:
         """
         self.trials += 1
         basis = self._basis(np.asarray(direct), order, self._pieces.origin)
-        problem = replace(self._problem, sro_basis=basis)
-        unknowns = self._first(problem, direct) if after is None else _embedded(problem, after)
-        refined = refine_lattice(
-            problem, unknowns, direct, self._pieces.origin, self._eye, max_cycles=cycles
-        )
-        problem, unknowns = refined.problem, refined.unknowns
+        smooth = min(SMOOTH * math.sqrt(abs(np.linalg.det(direct))), self.radius)
+        if after is None:
+            problem = replace(self._supported(smooth), sro_basis=basis)
+            unknowns = self._first(problem)
+            radii = np.geomspace(smooth, self.radius, STAGES + 1)[1:]
+        else:
+            problem = replace(self._problem, sro_basis=basis)
+            unknowns, radii = _embedded(problem, after), np.array([self.radius])
+        for radius in radii:
+            last = radius == radii[-1]
+            wider = self._problem if last else self._supported(radius)
+            own = embed(
+                unknowns.form_factor, problem.form_factor_basis, wider.form_factor_basis
+            )
+            refined = refine_lattice(
+                replace(wider, sro_basis=problem.sro_basis),
+                Unknowns(own, unknowns.sro, own[:, :0]),
+                direct,
+                self._pieces.origin,
+                self._eye,
+                max_cycles=cycles if last else STAGE_CYCLES,
+            )
+            problem, unknowns, direct = refined.problem, refined.unknowns, refined.direct
         fields = evaluate(problem, unknowns)
         model = self._pieces.joined(fields.model).cpu().numpy()
         joined = self._pieces.joined(fields.h.clamp(min=0), 1.0)
@@ -224,23 +243,20 @@ class Bench:
         ratio = self._without / max(trial.misfit, 1e-300)
         return 0.5 * trial.independent * math.log(max(ratio, 1e-300))
 
-    def _first(self, problem: Problem, direct: NDArray) -> Unknowns:
+    def _first(self, problem: Problem) -> Unknowns:
         """Form factors too smooth to follow the lattice, and the best order for them."""
-        constant = float(np.sqrt(abs(np.linalg.det(direct))))
-        smooth = self._supported(min(SMOOTH * constant, self.radius))
-        envelope, basis = smooth.envelope, smooth.form_factor_basis
+        envelope, basis = problem.envelope, problem.form_factor_basis
         # The lattice is the noise of this first fit: its relative size is about one.
-        h = _alone(smooth, 1.0)
-        n = smooth.valid.sum()
+        h = _alone(problem, 1.0)
+        n = problem.valid.sum()
         f = envelope * basis.synthesize(h).clamp(min=0.02)
-        weights = smooth.valid / f
-        noise = (weights * (smooth.intensity - f) ** 2).sum() / n
+        weights = problem.valid / f
+        noise = (weights * (problem.intensity - f) ** 2).sum() / n
         matrix = problem.sro_basis.gram(weights * f**2).sum(0, keepdim=True)
         matrix.diagonal(dim1=1, dim2=2).add_(noise / SRO_PRIOR_SIGMA**2)
-        right = problem.sro_basis.analyze(weights * f * (smooth.intensity - f)).sum(0)
+        right = problem.sro_basis.analyze(weights * f * (problem.intensity - f)).sum(0)
         c = solved(matrix, right[None])
-        own = embed(h, basis, problem.form_factor_basis)
-        return Unknowns(own, c.expand(len(own), -1), own[:, :0])
+        return Unknowns(h, c.expand(len(h), -1), h[:, :0])
 
     def misfit(self, model: NDArray) -> tuple[float, float]:
         """Misfit of a model, and the number of independent pixels (see `Trial`)."""
