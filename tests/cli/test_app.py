@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -29,14 +28,9 @@ def run_in_a_process(*arguments: str, **environment: str) -> subprocess.Complete
     )
 
 
-def test_help_teaches_and_starts_quickly():
-    seconds = []
-    for _ in range(3):
-        started = time.perf_counter()
-        done = run_in_a_process("--help")
-        seconds.append(time.perf_counter() - started)
+def test_help_teaches():
+    done = run_in_a_process("--help")
     assert done.returncode == 0, done.stderr
-    assert min(seconds) < 1.0
     for command in COMMANDS:
         assert command in done.stdout
     assert "dsfunet fit-sro hk1.h5 --laue 6/m" in done.stdout

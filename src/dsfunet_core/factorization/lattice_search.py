@@ -159,22 +159,21 @@ class _Search:
     def run(self) -> FoundLattice:
         """Search, and search again with more room where nothing is convincing.
 
-        What was found although noise hides how well it fits must hold its own there, too.
+        What was found although noise hides how well it fits must be the best there, too.
         """
         rounds = self._look()
-        first = self.evidence
+        first, bench, held = self.evidence, self.bench, True
         if (best := first.best) is None:
             return self._verdict(rounds)
         if not first.clear:
             if first.hopeless() or first.ordered(best):
                 self._look_again(best)
         elif first.worse < WORSE:
-            bench = self.bench
             self._look_again(best)
             again = self.evidence.best
-            if again is None or same_lattice(again.direct, best.direct, 0.02):
-                self.bench, self.evidence = bench, first
-        return self._verdict(rounds)
+            held = again is None or same_lattice(again.direct, best.direct, 0.02)
+            self.bench, self.evidence = bench, first
+        return self._verdict(rounds, held)
 
     def _look(self) -> int:
         """Rounds of candidates and trials; their number."""
@@ -372,7 +371,7 @@ class _Search:
         pixels = np.linalg.norm(np.linalg.inv(direct), axis=1)
         return bool(np.linalg.norm(cycles[:, 0]) >= SHORTEST and pixels.min() >= 3)
 
-    def _verdict(self, rounds: int) -> FoundLattice:
+    def _verdict(self, rounds: int, held: bool = True) -> FoundLattice:
         best = self.evidence.best
         notes: dict[str, float] = {
             "rounds": rounds,
@@ -384,7 +383,7 @@ class _Search:
                 False, None, None, 0.0, 1.0, "No periodicity stands out.", None, notes
             )
         merit = self.evidence.gap
-        found = self.evidence.clear
+        found = held and self.evidence.clear
         notes |= {"misfit": best.misfit, "independent": best.independent}
         notes["against_none"] = self.bench.against_none(best)
         notes["noise"], notes["worse"] = best.noise, self.evidence.worse
