@@ -120,7 +120,7 @@ def blind_solution(
     for matrix in _enough(solution):
         direct = reduced(first @ matrix)
         coarser = solved(direct)
-        if coarser.choices["misfit"] < solution.choices["misfit"]:
+        if _better(coarser.choices, solution.choices):
             solution, found = coarser, replace(found, direct=direct, sigma=None)
     support = solution.choices["support_in_lattice_constants"]
     if support > WIDEST:
@@ -130,6 +130,12 @@ def blind_solution(
         )
         return replace(found, found=False, reason=reason), None
     return found, solution
+
+
+def _better(coarser: dict[str, Any], finer: dict[str, Any]) -> bool:
+    """Whether a coarser lattice explains more, and not by a wider form factor."""
+    extent = "support_in_lattice_constants"
+    return bool(coarser["misfit"] < finer["misfit"] and coarser[extent] <= finer[extent])
 
 
 def _enough(solution: LatticeSolution) -> list[NDArray[np.float64]]:
