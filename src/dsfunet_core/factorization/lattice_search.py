@@ -213,14 +213,15 @@ class _Search:
         fresh = self._ranked()[:FRESH]
         trials = sorted(self.evidence.trials, key=lambda t: t.misfit)[:AGAIN]
         extent = max(self._extent(self.factors[0]), self._extent(best.form_factor))
-        self._start_over(self._bench(FAR_REACH * extent))
-        for direct in [*(t.direct for t in trials), *fresh]:
+        self._start_over(self._bench(FAR_REACH * extent), [*(t.direct for t in trials), *fresh])
+
+    def _start_over(self, bench: Bench, lattices: list[NDArray[np.float64]]) -> None:
+        """Trials on another bench, until one of them is clear."""
+        self.bench, self.evidence, self.settled = bench, Evidence(bench), []
+        for direct in lattices:
             self._settle(direct)
             if self.evidence.clear:
-                return
-
-    def _start_over(self, bench: Bench) -> None:
-        self.bench, self.evidence, self.settled = bench, Evidence(bench), []
+                break
 
     def _scan(self) -> None:
         """Candidates from a form factor that was fitted without order.
@@ -267,11 +268,7 @@ class _Search:
         if bench.radius < WORTHWHILE * self.bench.radius:
             return False
         ranked = sorted(self.evidence.trials, key=lambda t: t.misfit)[:2]
-        self._start_over(bench)
-        for trial in ranked:
-            self._settle(trial.direct)
-            if self.evidence.clear:
-                break
+        self._start_over(bench, [trial.direct for trial in ranked])
         return True
 
     def _extent(self, factor: NDArray) -> float:

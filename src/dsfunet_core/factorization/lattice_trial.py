@@ -11,7 +11,7 @@ import torch
 from scipy import ndimage
 
 from dsfunet_core.factorization.lattice_points import local_mean
-from dsfunet_core.factorization.lattice_refinement import refine_lattice
+from dsfunet_core.factorization.lattice_refinement import RefinedLattice, refine_lattice
 from dsfunet_core.factorization.normal_equations import solved
 from dsfunet_core.factorization.pieces import cut_up
 from dsfunet_core.factorization.priors import SRO_PRIOR_SIGMA
@@ -170,29 +170,21 @@ class Bench:
         """
         self.trials += 1
         basis = self._basis(np.asarray(direct), order, self._pieces.origin)
-        smooth = min(SMOOTH * math.sqrt(abs(np.linalg.det(direct))), self.radius)
         if after is None:
+            smooth = min(SMOOTH * math.sqrt(abs(np.linalg.det(direct))), self.radius)
             problem = replace(self._supported(smooth), sro_basis=basis)
             unknowns = self._first(problem)
-            radii = np.geomspace(smooth, self.radius, STAGES + 1)[1:]
+            for radius in np.geomspace(smooth, self.radius, STAGES + 1)[1:-1]:
+                wider = self._supported(radius)
+                problem, unknowns = _widened(problem, unknowns, wider)
+                refined = self._refined(problem, unknowns, direct, STAGE_CYCLES)
+                problem, unknowns, direct = refined.problem, refined.unknowns, refined.direct
+            problem, unknowns = _widened(problem, unknowns, self._problem)
         else:
             problem = replace(self._problem, sro_basis=basis)
-            unknowns, radii = _embedded(problem, after), np.array([self.radius])
-        for radius in radii:
-            last = radius == radii[-1]
-            wider = self._problem if last else self._supported(radius)
-            own = embed(
-                unknowns.form_factor, problem.form_factor_basis, wider.form_factor_basis
-            )
-            refined = refine_lattice(
-                replace(wider, sro_basis=problem.sro_basis),
-                Unknowns(own, unknowns.sro, own[:, :0]),
-                direct,
-                self._pieces.origin,
-                self._eye,
-                max_cycles=cycles if last else STAGE_CYCLES,
-            )
-            problem, unknowns, direct = refined.problem, refined.unknowns, refined.direct
+            unknowns = _embedded(problem, after)
+        refined = self._refined(problem, unknowns, direct, cycles)
+        problem, unknowns = refined.problem, refined.unknowns
         fields = evaluate(problem, unknowns)
         model = self._pieces.joined(fields.model).cpu().numpy()
         joined = self._pieces.joined(fields.h.clamp(min=0), 1.0)
@@ -213,6 +205,12 @@ class Bench:
             unknowns=unknowns,
             basis=problem.form_factor_basis,
         )
+
+    def _refined(
+        self, problem: Problem, unknowns: Unknowns, direct: NDArray, cycles: int
+    ) -> RefinedLattice:
+        origin = self._pieces.origin
+        return refine_lattice(problem, unknowns, direct, origin, self._eye, max_cycles=cycles)
 
     def without_order(self, share: float) -> NDArray[np.float64]:
         """Form factor that explains as much as it can alone, shape of the plane.
@@ -367,6 +365,13 @@ def _alone(problem: Problem, expected: float) -> Tensor:
     h = solved(matrix, right)
     h[:, 0] += 1 / math.sqrt(2)
     return h
+
+
+def _widened(problem: Problem, unknowns: Unknowns, wider: Problem) -> tuple[Problem, Unknowns]:
+    """The same order and form factors, on the support of another problem."""
+    own = embed(unknowns.form_factor, problem.form_factor_basis, wider.form_factor_basis)
+    wider = replace(wider, sro_basis=problem.sro_basis)
+    return wider, Unknowns(own, unknowns.sro, own[:, :0])
 
 
 def _embedded(problem: Problem, after: Trial) -> Unknowns:

@@ -286,7 +286,7 @@ class _Growing:
         columns = np.concatenate([g[..., None], height[:, None, None] * slopes], axis=-1)
         used = (g > FAINT) & (self.windows.weight > 0)
         pixels = self.windows.pixels[used]
-        image = self._image(height[:, None] * g)
+        image = self.windows.summed(height[:, None] * g, self.plane.shape)
         return FreePeaks(
             image,
             (MISFIT * image) ** 2,
@@ -297,17 +297,11 @@ class _Growing:
             np.concatenate([[self.largest**-2], self.population.spread**-2]),
         )
 
-    def _image(self, own: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Sum of what the windows hold, shape of the plane."""
-        image = np.zeros(self.plane.shape)
-        row, column = (self.windows.pixels[..., k][self.windows.inside] for k in (0, 1))
-        np.add.at(image, (row, column), own[self.windows.inside])
-        return image
-
     def _refine(self) -> None:
         """Every peak on its background, without the tails of the neighbours."""
         own = np.maximum(self.values[:, :1], 0) * unit_peaks(self.windows.place, self.values)[0]
-        self.tails = (self.windows.of(self._image(own)) - own) * self.windows.weight
+        image = self.windows.summed(own, self.plane.shape)
+        self.tails = (self.windows.of(image) - own) * self.windows.weight
         if self.order is None:
             columns = background_columns(self.windows, None)
             expected = np.where(self.fitted[:, None], self.background, self.typical)

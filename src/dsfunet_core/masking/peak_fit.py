@@ -73,6 +73,12 @@ class Windows:
         """Values of an image in the windows, shape (n, m)."""
         return image[self.pixels[..., 0], self.pixels[..., 1]]
 
+    def summed(self, own: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float64]:
+        """Image of the plane's shape to which every window adds what it holds, (n, m)."""
+        image = np.zeros(shape)
+        np.add.at(image, tuple(self.pixels[self.inside].T), own[self.inside])
+        return image
+
     def without(self, extra: NDArray[np.float64]) -> Windows:
         """Windows with an intensity taken off, shape (n, m)."""
         return replace(self, intensity=self.intensity - extra * self.weight)
