@@ -49,7 +49,7 @@ DOCKS = (
     OpenFile,
 )
 #: All docks are built alike; of these some take long, or add nothing that others do not.
-ALIKE = (MaskArtefacts, UnitCell, RotationScan, Simulate, OpenFile)
+ALIKE = (FactorizeVolume, MaskArtefacts, UnitCell, RotationScan, Simulate, OpenFile)
 EACH = [pytest.param(k, marks=[pytest.mark.slow] if k in ALIKE else []) for k in DOCKS]
 
 

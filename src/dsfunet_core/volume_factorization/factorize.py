@@ -20,7 +20,7 @@ from dsfunet_core.volume_factorization.score_tests import beyond_the_product
 from dsfunet_core.volume_factorization.solver import (
     REACH,
     choose_support,
-    factor_at,
+    normal_at,
     order_covariance,
     refine,
     shell_prior,
@@ -165,10 +165,8 @@ def factorize_volume(
     problem = _with_shell_prior(problem, unknowns.form_factor)
     solution = refine(problem, unknowns, max_cycles=max_cycles, tick=tick)
     tick("uncertainties")
-    factor, misfit = factor_at(solution)
-    covariance = order_covariance(solution, factor)
-    beyond = beyond_the_product(solution, factor, misfit)
-    del factor
+    covariance = order_covariance(solution, normal_at(solution).factor)
+    beyond = beyond_the_product(solution)
     record |= {
         "order": order,
         "laue_class": symbol,

@@ -13,6 +13,7 @@ import numpy as np
 from dsfunet_core.factorization.score_tests import Score, family_score
 from dsfunet_core.volume_factorization.bases import OrderBasis, cross_matrix
 from dsfunet_core.volume_factorization.problem import total
+from dsfunet_core.volume_factorization.solver import normal_at
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,21 +26,17 @@ __all__ = ["beyond_the_product"]
 
 #: Largest component of the vectors whose order is allowed to change across the volume.
 REACH = 1
+#: Factor on the prior variances of the form factor's coefficients, which is to be none.
+LOOSENED = 100.0
 
 
-def beyond_the_product(
-    solution: Solution, factor: NDArray[np.float64], misfit: float
-) -> dict[str, Score]:
+def beyond_the_product(solution: Solution) -> dict[str, Score]:
     """Score tests of what breaks the product.
 
     Parameters
     ----------
     solution : Solution
         From :func:`solver.refine`, converged.
-    factor : ndarray, shape (n, n)
-        Lower Cholesky factor of the normal matrix there, form factor first.
-    misfit : float
-        What the weights were divided by in it.
 
     Returns
     -------
@@ -47,8 +44,13 @@ def beyond_the_product(
         ``"order"``, ``"second product"``, ``"contrast"`` and ``"background"`` as on a plane,
         in units of the mean intensity; across the volume the order changes by quadratic
         terms, which are even as F is.
+
+    Notes
+    -----
+    A prior pulls large coefficients of the form factor down, and what that leaves looks like
+    an order that changes: here both factors are what the data alone say, to first order.
     """
-    tests = _Tests(solution, factor, misfit)
+    tests = _Tests(solution)
     problem, fields = solution.problem, solution.fields
     d_s = problem.envelope * fields.h * (fields.s > 0)
     quadratic = _quadratics(problem.form_factor.grid)
@@ -68,10 +70,12 @@ def beyond_the_product(
 class _Tests:
     """What the families share."""
 
-    def __init__(self, solution: Solution, factor: NDArray[np.float64], misfit: float) -> None:
+    def __init__(self, solution: Solution) -> None:
         problem, fields = solution.problem, solution.fields
-        self.problem, self.factor = problem, factor
-        self.weights = solution.weights.values / np.float32(misfit)
+        normal = normal_at(solution, LOOSENED)
+        self.problem, self.factor = problem, normal.factor
+        self.step = self._solved(normal.right)
+        self.weights = solution.weights.values / np.float32(normal.misfit)
         self.residual = problem.intensity - fields.model
         self.d_h = problem.envelope * np.maximum(fields.s, 0)
         self.d_s = problem.envelope * fields.h * (fields.s > 0)
@@ -118,12 +122,15 @@ class _Tests:
         along: NDArray[np.float64],
         pairs: NDArray[np.float64],
     ) -> Score | None:
+        size = np.sqrt(np.maximum(np.diag(pairs), 1e-300))
+        taken = self._solved(along / size)
+        variance = pairs / np.outer(size, size) - taken.T @ taken
+        return family_score(score / size - taken.T @ self.step, variance, size, self.power)
+
+    def _solved(self, right: NDArray[np.float64]) -> NDArray[np.float64]:
         from scipy.linalg import solve_triangular
 
-        size = np.sqrt(np.maximum(np.diag(pairs), 1e-300))
-        taken = solve_triangular(self.factor, along / size, lower=True, check_finite=False)
-        variance = pairs / np.outer(size, size) - taken.T @ taken
-        return family_score(score / size, variance, size, self.power)
+        return np.asarray(solve_triangular(self.factor, right, lower=True, check_finite=False))
 
 
 def _near(problem: Problem) -> list[int]:

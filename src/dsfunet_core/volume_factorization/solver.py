@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     from dsfunet_core.volume_factorization.grid import VolumeGrid
 
 __all__ = [
+    "Normal",
     "Solution",
     "choose_support",
-    "factor_at",
+    "normal_at",
     "order_covariance",
     "refine",
     "shell_prior",
@@ -318,27 +319,48 @@ def largest_radius(grid: VolumeGrid, cell: gemmi.UnitCell, max_unknowns: int) ->
     return radius
 
 
-def factor_at(solution: Solution) -> tuple[NDArray[np.float64], float]:
-    """Cholesky factor of the normal matrix at a solution, and the scale of its weights.
+@dataclass(frozen=True, eq=False)
+class Normal:
+    """Normal equations at a solution.
+
+    Parameters
+    ----------
+    factor : ndarray, shape (n, n)
+        Cholesky factor of the matrix in the lower triangle, form factor first.
+    right : ndarray, shape (n,)
+        Right-hand side: 0 at a solution, but for another prior.
+    misfit : float
+        What the weights were divided by.
+    """
+
+    factor: NDArray[np.float64]
+    right: NDArray[np.float64]
+    misfit: float
+
+
+def normal_at(solution: Solution, loosened: float = 1.0) -> Normal:
+    """Normal equations at a solution.
 
     Parameters
     ----------
     solution : Solution
         From :func:`refine`.
+    loosened : float
+        Factor on the variances that the form factor's coefficients have a priori.
 
     Returns
     -------
-    factor : ndarray, shape (n, n)
-        In the lower triangle, form factor first.
-    misfit : float
-        What the weights were divided by.
+    Normal
+        Factorized.
     """
     weights = solution.weights
     if solution.problem.variance is not None:
         # Variances somebody measured are never scaled down.
         weights = replace(weights, misfit=max(weights.misfit, 1.0))
-    matrix, _ = normal_equations(solution.problem, solution.unknowns, solution.fields, weights)
-    return _cholesky(matrix), weights.misfit
+    problem = solution.problem
+    problem = replace(problem, prior_variance=loosened * problem.prior_variance)
+    matrix, right = normal_equations(problem, solution.unknowns, solution.fields, weights)
+    return Normal(_cholesky(matrix), right, weights.misfit)
 
 
 def order_covariance(solution: Solution, factor: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -349,7 +371,7 @@ def order_covariance(solution: Solution, factor: NDArray[np.float64]) -> NDArray
     solution : Solution
         From :func:`refine`.
     factor : ndarray, shape (n, n)
-        From :func:`factor_at`.
+        Cholesky factor from :func:`normal_at`.
 
     Returns
     -------
