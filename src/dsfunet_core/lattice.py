@@ -14,7 +14,7 @@ from dsfunet_core.errors import GeometryError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["PlaneLattice", "index_box", "plane_lattice", "q_matrix"]
+__all__ = ["PlaneLattice", "index_box", "next_cell", "plane_lattice", "q_matrix"]
 
 #: Largest integer accepted as a component of a plane's direct-space normal [uvw].
 MAX_NORMAL_INDEX = 12
@@ -35,6 +35,19 @@ def q_matrix(cell: gemmi.UnitCell) -> NDArray[np.float64]:
         and c* in the frame in which a is along x and b lies in the xy plane.
     """
     return 2 * np.pi * np.array(cell.frac.mat.tolist()).T
+
+
+def next_cell(cell: gemmi.UnitCell) -> float:
+    """Distance to the nearest equivalent point of the crystal, in Å.
+
+    Parameters
+    ----------
+    cell : gemmi.UnitCell
+        Direct-space unit cell.
+    """
+    box = np.stack(np.meshgrid(*[np.arange(-1, 2)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    lengths = np.linalg.norm(box @ np.array(cell.orth.mat.tolist()).T, axis=1)
+    return float(lengths[lengths > 0].min())
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,8 +20,11 @@ from dsfunet_core.volume_factorization import (
     simulate_volume,
 )
 from dsfunet_core.volume_factorization.problem import Unknowns, evaluate
-from dsfunet_core.volume_factorization.score_tests import LOOSENED, beyond_the_product
+from dsfunet_core.volume_factorization.score_tests import beyond_the_product
+from dsfunet_core.volume_factorization.solver import normal_at
 
+#: Of prior variances, in units of the program's.
+LOOSENED = 30.0
 #: Positive everywhere.
 ALPHA = {(1, 0, 0): 0.15, (0, 1, 0): -0.1, (0, 1, 1): 0.05}
 OTHER = {(1, 0, 0): -0.1, (0, 0, 1): 0.15, (1, 1, 0): 0.05}
@@ -51,9 +54,9 @@ def scores(made: SimulatedVolume, seed: int, added: Any = 0.0, counts: float = 1
 def test_the_projection_is_that_of_a_dense_jacobian(monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[Any] = []
 
-    def keep(solution: Any) -> Any:
+    def keep(solution: Any, _: Any) -> Any:
         kept.append(solution)
-        return beyond_the_product(solution)
+        return beyond_the_product(solution, normal_at(solution, LOOSENED))
 
     monkeypatch.setattr(factorize, "beyond_the_product", keep)
     found = scores(made_of(ALPHA, 3, size=18), 0)["background"]

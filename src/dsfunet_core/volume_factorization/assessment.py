@@ -10,6 +10,7 @@ from dsfunet_core.applicability import Applicability, Check
 from dsfunet_core.applicability.beyond import NEGLIGIBLE, constant_besides, order_besides
 from dsfunet_core.applicability.checks import lowest_order
 from dsfunet_core.applicability.data_checks import COVERAGE, contrast_of_order
+from dsfunet_core.lattice import next_cell
 from dsfunet_core.volume_factorization.evidence import VolumeEvidence
 
 if TYPE_CHECKING:
@@ -124,10 +125,7 @@ def _outliers(result: VolumeFactorization, own: bool) -> Check:
 
 def _support(result: VolumeFactorization) -> Check:
     support = float(result.choices["support"])
-    box = np.stack(np.meshgrid(*[np.arange(-1, 2)] * 3, indexing="ij"), -1).reshape(-1, 3)
-    orthogonal = np.array(result.volume.cell.orth.mat.tolist())
-    lengths = np.linalg.norm(box @ orthogonal.T, axis=1)
-    nearest = float(lengths[lengths > 0].min())
+    nearest = next_cell(result.volume.cell)
     sentence = "It is as large as the data ask for, and ends before the next cell."
     if support > nearest:
         sentence = (

@@ -10,7 +10,7 @@ import numpy as np
 
 from dsfunet_core.errors import CancelledError, ParameterError
 from dsfunet_core.factorization.envelope import radial_envelope
-from dsfunet_core.lattice import q_matrix
+from dsfunet_core.lattice import next_cell, q_matrix
 from dsfunet_core.volume_factorization.bases import FormFactorBasis, OrderBasis
 from dsfunet_core.volume_factorization.planning import DATA_PER_POINT, plan_volume
 from dsfunet_core.volume_factorization.problem import Problem
@@ -38,6 +38,8 @@ __all__ = ["factorize_volume"]
 
 #: Fewer data than this for each unknown of the order determine nothing.
 DATA_PER_UNKNOWN = 4
+#: Factor on the prior variances of the form factor's coefficients where they are to say little.
+LOOSENED = 30.0
 
 
 class Cancel(Protocol):
@@ -165,8 +167,14 @@ def factorize_volume(
     problem = _with_shell_prior(problem, unknowns.form_factor)
     solution = refine(problem, unknowns, max_cycles=max_cycles, tick=tick)
     tick("uncertainties")
-    covariance = order_covariance(solution, normal_at(solution).factor)
-    beyond = beyond_the_product(solution)
+    normal = normal_at(solution)
+    covariance = order_covariance(solution, normal.factor)
+    if record["support"] > next_cell(volume.cell):
+        # Such form factors can stand for order. The prior decides which is which, and what
+        # it takes off their few large coefficients would look like another order.
+        normal = normal_at(solution, LOOSENED)
+    beyond = beyond_the_product(solution, normal)
+    del normal
     record |= {
         "order": order,
         "laue_class": symbol,

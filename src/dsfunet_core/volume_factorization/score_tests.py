@@ -13,30 +13,30 @@ import numpy as np
 from dsfunet_core.factorization.score_tests import Score, family_score
 from dsfunet_core.volume_factorization.bases import OrderBasis, cross_matrix
 from dsfunet_core.volume_factorization.problem import total
-from dsfunet_core.volume_factorization.solver import normal_at
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dsfunet_core.volume_factorization.grid import VolumeGrid
     from dsfunet_core.volume_factorization.problem import Problem
-    from dsfunet_core.volume_factorization.solver import Solution
+    from dsfunet_core.volume_factorization.solver import Normal, Solution
 
 __all__ = ["beyond_the_product"]
 
 #: Largest component of the vectors whose order is allowed to change across the volume.
 REACH = 1
-#: Factor on the prior variances of the form factor's coefficients, which is to be none.
-LOOSENED = 100.0
 
 
-def beyond_the_product(solution: Solution) -> dict[str, Score]:
+def beyond_the_product(solution: Solution, normal: Normal) -> dict[str, Score]:
     """Score tests of what breaks the product.
 
     Parameters
     ----------
     solution : Solution
         From :func:`solver.refine`, converged.
+    normal : Normal
+        Normal equations there; with another prior than the solution's, both factors are
+        moved to where that wants them, to first order.
 
     Returns
     -------
@@ -44,13 +44,8 @@ def beyond_the_product(solution: Solution) -> dict[str, Score]:
         ``"order"``, ``"second product"``, ``"contrast"`` and ``"background"`` as on a plane,
         in units of the mean intensity; across the volume the order changes by quadratic
         terms, which are even as F is.
-
-    Notes
-    -----
-    A prior pulls large coefficients of the form factor down, and what that leaves looks like
-    an order that changes: here both factors are what the data alone say, to first order.
     """
-    tests = _Tests(solution)
+    tests = _Tests(solution, normal)
     problem, fields = solution.problem, solution.fields
     d_s = problem.envelope * fields.h * (fields.s > 0)
     quadratic = _quadratics(problem.form_factor.grid)
@@ -70,9 +65,8 @@ def beyond_the_product(solution: Solution) -> dict[str, Score]:
 class _Tests:
     """What the families share."""
 
-    def __init__(self, solution: Solution) -> None:
+    def __init__(self, solution: Solution, normal: Normal) -> None:
         problem, fields = solution.problem, solution.fields
-        normal = normal_at(solution, LOOSENED)
         self.problem, self.factor = problem, normal.factor
         self.step = self._solved(normal.right)
         self.weights = solution.weights.values / np.float32(normal.misfit)
