@@ -19,9 +19,9 @@ from dsfunet_core.volume_factorization import (
     factorize_volume,
     simulate_volume,
 )
+from dsfunet_core.volume_factorization.normal import normal_at
 from dsfunet_core.volume_factorization.problem import Unknowns, evaluate
 from dsfunet_core.volume_factorization.score_tests import beyond_the_product
-from dsfunet_core.volume_factorization.solver import normal_at
 
 #: Of prior variances, in units of the program's.
 LOOSENED = 30.0

@@ -12,6 +12,7 @@ from dsfunet_core.errors import CancelledError, ParameterError
 from dsfunet_core.factorization.envelope import radial_envelope
 from dsfunet_core.lattice import next_cell, q_matrix
 from dsfunet_core.volume_factorization.bases import FormFactorBasis, OrderBasis
+from dsfunet_core.volume_factorization.normal import normal_at, order_covariance
 from dsfunet_core.volume_factorization.planning import DATA_PER_POINT, plan_volume
 from dsfunet_core.volume_factorization.problem import Problem
 from dsfunet_core.volume_factorization.residuals import neighbours, structured_share
@@ -20,8 +21,6 @@ from dsfunet_core.volume_factorization.score_tests import beyond_the_product
 from dsfunet_core.volume_factorization.solver import (
     REACH,
     choose_support,
-    normal_at,
-    order_covariance,
     refine,
     shell_prior,
     start,

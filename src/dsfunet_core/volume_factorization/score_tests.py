@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dsfunet_core.volume_factorization.grid import VolumeGrid
+    from dsfunet_core.volume_factorization.normal import Normal
     from dsfunet_core.volume_factorization.problem import Problem
-    from dsfunet_core.volume_factorization.solver import Normal, Solution
+    from dsfunet_core.volume_factorization.solver import Solution
 
 __all__ = ["beyond_the_product"]
 

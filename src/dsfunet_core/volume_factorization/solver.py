@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dsfunet_core.volume_factorization.bases import FormFactorBasis
+from dsfunet_core.volume_factorization.normal import cholesky, solve
 from dsfunet_core.volume_factorization.problem import (
     Fields,
     Problem,
@@ -21,7 +22,6 @@ from dsfunet_core.volume_factorization.problem import (
     total,
     weigh,
 )
-from dsfunet_core.volume_factorization.residuals import correlated, neighbours
 
 if TYPE_CHECKING:
     import gemmi
@@ -30,11 +30,8 @@ if TYPE_CHECKING:
     from dsfunet_core.volume_factorization.grid import VolumeGrid
 
 __all__ = [
-    "Normal",
     "Solution",
     "choose_support",
-    "normal_at",
-    "order_covariance",
     "refine",
     "shell_prior",
 ]
@@ -155,7 +152,7 @@ def refine(
         tick(f"cycle {cycle} with {problem.form_factor.size} points")
         weights = weigh(problem, fields, problem.robust and cycle > robust_from)
         matrix, right = normal_equations(problem, unknowns, fields, weights)
-        step = _solve(_cholesky(matrix), right)
+        step = solve(cholesky(matrix), right)
         del matrix
         before = objective(problem, unknowns, fields, weights)
         for halving in range(MAX_HALVINGS):
@@ -187,7 +184,7 @@ def form_factor_step(problem: Problem, alpha: NDArray[np.float64], spread: float
     fields = evaluate(problem, unknowns)
     weights = Weights(problem.valid / problem.envelope, spread, 0)
     matrix, right = normal_equations(problem, unknowns, fields, weights, order=False)
-    return Unknowns(unknowns.form_factor + _solve(_cholesky(matrix), right), alpha)
+    return Unknowns(unknowns.form_factor + solve(cholesky(matrix), right), alpha)
 
 
 def start(problem: Problem, cell: gemmi.UnitCell, constant: float) -> Unknowns:
@@ -217,7 +214,7 @@ def start(problem: Problem, cell: gemmi.UnitCell, constant: float) -> Unknowns:
     fields = Fields(h, fields.s, problem.envelope * h)
     weights = Weights(problem.valid / fields.model, spread, 0)
     matrix, right = normal_equations(smooth, guess, fields, weights, form_factor=False)
-    alpha = _solve(_cholesky(matrix), right)
+    alpha = solve(cholesky(matrix), right)
     return form_factor_step(problem, alpha, spread)
 
 
@@ -317,95 +314,3 @@ def largest_radius(grid: VolumeGrid, cell: gemmi.UnitCell, max_unknowns: int) ->
             break
         radius *= (0.96 * max_unknowns / size) ** (1 / 3)
     return radius
-
-
-@dataclass(frozen=True, eq=False)
-class Normal:
-    """Normal equations at a solution.
-
-    Parameters
-    ----------
-    factor : ndarray, shape (n, n)
-        Cholesky factor of the matrix in the lower triangle, form factor first.
-    right : ndarray, shape (n,)
-        Right-hand side: 0 at a solution, but for another prior.
-    misfit : float
-        What the weights were divided by.
-    """
-
-    factor: NDArray[np.float64]
-    right: NDArray[np.float64]
-    misfit: float
-
-
-def normal_at(solution: Solution, loosened: float = 1.0) -> Normal:
-    """Normal equations at a solution.
-
-    Parameters
-    ----------
-    solution : Solution
-        From :func:`refine`.
-    loosened : float
-        Factor on the variances that the form factor's coefficients have a priori.
-
-    Returns
-    -------
-    Normal
-        Factorized.
-    """
-    weights = solution.weights
-    if solution.problem.variance is not None:
-        # Variances somebody measured are never scaled down.
-        weights = replace(weights, misfit=max(weights.misfit, 1.0))
-    problem = solution.problem
-    problem = replace(problem, prior_variance=loosened * problem.prior_variance)
-    matrix, right = normal_equations(problem, solution.unknowns, solution.fields, weights)
-    return Normal(_cholesky(matrix), right, weights.misfit)
-
-
-def order_covariance(solution: Solution, factor: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Covariance of α with the form factor marginalised.
-
-    Parameters
-    ----------
-    solution : Solution
-        From :func:`refine`.
-    factor : ndarray, shape (n, n)
-        Cholesky factor from :func:`normal_at`.
-
-    Returns
-    -------
-    ndarray, shape (n_α, n_α)
-        The inverse Schur complement of the normal matrix: with the form factor's unknowns
-        first, the last block of its Cholesky factor is that of the complement.
-    """
-    from scipy.linalg import solve_triangular
-
-    n = solution.problem.form_factor.size
-    block = factor[n:, n:]
-    inverse = solve_triangular(block, np.eye(len(block)), lower=True)
-    return np.asarray(inverse.T @ inverse) * correlated(neighbours(solution))
-
-
-def _cholesky(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Cholesky factor in the lower triangle, in place where it can be."""
-    from scipy.linalg import LinAlgError, cholesky
-
-    diagonal = np.diag(matrix).copy()
-    jitter = 1e-12
-    while True:
-        try:
-            # The transpose of a symmetric matrix in C order is in LAPACK's order.
-            copied = matrix.T.copy(order="F")
-            return np.asarray(
-                cholesky(copied, lower=True, overwrite_a=True, check_finite=False)
-            )
-        except LinAlgError:
-            matrix[np.arange(len(matrix)), np.arange(len(matrix))] += jitter * diagonal
-            jitter *= 100
-
-
-def _solve(factor: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
-    from scipy.linalg import cho_solve
-
-    return np.asarray(cho_solve((factor, True), right, check_finite=False))
