@@ -147,6 +147,13 @@ def test_errors_are_texts(
     assert "color" in text
     assert not any(isinstance(core_object(x), ReciprocalPlane) for x in viewer.layers)
 
+    # Put right, the error goes; what a run has to say stays.
+    dock.form.set_value(SliceForm(plane="hk0"))
+    assert dock.message.text() == ""
+    said = run(dock, qtbot)
+    dock.form.set_value(SliceForm(plane="hk1"))
+    assert dock.message.text() == said != ""
+
 
 def test_from_volume_to_table(
     viewer: Any, qtbot: Any, small_plane: ReciprocalPlane, tmp_path: Path

@@ -74,6 +74,8 @@ class Dock(QWidget):
         #: Called once what runs is done, unless it is cancelled: to follow a change that
         #: came after it began.
         self.later: Callable[[], Any] | None = None
+        #: What the text says while it is an error.
+        self._error = ""
         self._choices: dict[str, LayerChoice] = {}
         self._kept: dict[str, QWidget] = {}
         follow(viewer)
@@ -122,6 +124,7 @@ class Dock(QWidget):
         self.setMinimumWidth(380)
         WheelGuard(inside)
         self.form.restore()
+        self.form.changed.connect(self._forget_error)
         become_tab_later(self, Dock)
 
     # For docks to build themselves with.
@@ -147,6 +150,7 @@ class Dock(QWidget):
         self.form.lines.insertRow(len(self._choices), label, choice)
         self._choices[label] = choice
         choice.currentIndexChanged.connect(self._say_what_is_missing)
+        choice.currentIndexChanged.connect(self._forget_error)
         self._say_what_is_missing()
         return choice
 
@@ -352,7 +356,13 @@ class Dock(QWidget):
             What it meant for the user.
         """
         text = told(error) if isinstance(error, Exception) else error
-        self.message.setText(error_text(before + text))
+        self._error = error_text(before + text)
+        self.message.setText(self._error)
+
+    def _forget_error(self, *_: Any) -> None:
+        """Take an error away once something else is filled in: it may be put right."""
+        if self._error and self.message.text() == self._error:
+            self.message.setText("")
 
     def copy_script(self) -> None:
         """Put the script on the clipboard."""

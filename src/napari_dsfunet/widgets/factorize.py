@@ -21,6 +21,7 @@ from napari_dsfunet.layers import (
 )
 from napari_dsfunet.placing import add_above, side_by_side
 from napari_dsfunet.widgets.dock import Dock
+from napari_dsfunet.widgets.texts import html
 from napari_dsfunet.workers import Compute
 
 __all__ = ["Factorize"]
@@ -200,23 +201,25 @@ def explain(result: Factorization, applicability: Applicability) -> str:
     """
     from dsfunet_core.explain import explain_choices, summarize
 
-    lines = [f"<b>{_html(summarize(result))}</b>", *_verdict(applicability), ""]
+    lines = [f"<b>{html(summarize(result))}</b>", *verdict_lines(applicability), ""]
     for choice in explain_choices(result):
-        lines.append(f"<b>{_html(choice.what)}: {_html(choice.value)}.</b> {_html(choice.why)}")
+        lines.append(f"<b>{html(choice.what)}: {html(choice.value)}.</b> {html(choice.why)}")
     return "<br>".join(lines)
 
 
-def _verdict(applicability: Applicability) -> list[str]:
-    """What speaks against the product, with figures; what does not by name."""
+def verdict_lines(applicability: Applicability) -> list[str]:
+    """What speaks against the product, with figures, and what does not by name.
+
+    Parameters
+    ----------
+    applicability : Applicability
+        What a plane or a volume was asked.
+    """
     mark = "✓" if applicability.holds else "⚠"
-    lines = [f"<b>{mark} {_html(applicability.verdict)}</b>"]
+    lines = [f"<b>{mark} {html(applicability.verdict)}</b>"]
     for check in (*applicability.concerns, *applicability.shortcomings):
-        lines.append(f"<b>✗ {check.what}: {_html(check.shown)}.</b> {_html(check.sentence)}")
+        lines.append(f"<b>✗ {check.what}: {html(check.shown)}.</b> {html(check.sentence)}")
     passed = [check.what for check in applicability.checks if check.passed]
     if passed:
         lines.append(f"Passed: {', '.join(passed)}.")
     return lines
-
-
-def _html(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;")

@@ -26,6 +26,7 @@ from napari_dsfunet.volume_layers import VOLUME_ROLES, volume_result_layers
 from napari_dsfunet.widgets.alpha_table import AlphaTable
 from napari_dsfunet.widgets.exporting import ExportingDock
 from napari_dsfunet.widgets.fit_canvas import AlphaPlot
+from napari_dsfunet.widgets.texts import error_text, html, told
 from napari_dsfunet.workers import Compute
 
 if TYPE_CHECKING:
@@ -143,8 +144,7 @@ class FactorizeVolume(ExportingDock):
             plan = self.form.value().plan(core_object(layer))
             refuse_what_has_no_room(plan)
         except DsfunetError as error:
-            escaped = error.told("napari").replace("&", "&amp;").replace("<", "&lt;")
-            self.plan_label.setText(f'<span style="color: #e8705f">{escaped}</span>')
+            self.plan_label.setText(error_text(told(error)))
             return
         self.plan_label.setText(plan.describe())
 
@@ -331,9 +331,9 @@ def verdict(summary: str, applicability: Applicability) -> str:
     applicability : Applicability
         From :func:`dsfunet_core.volume_factorization.assess_volume`.
     """
-    from napari_dsfunet.widgets.factorize import _html, _verdict
+    from napari_dsfunet.widgets.factorize import verdict_lines
 
-    return "<br>".join([f"<b>{_html(summary)}</b>", *_verdict(applicability)])
+    return "<br>".join([f"<b>{html(summary)}</b>", *verdict_lines(applicability)])
 
 
 def chosen(result: VolumeFactorization) -> str:
@@ -345,9 +345,7 @@ def chosen(result: VolumeFactorization) -> str:
         What was found.
     """
     from dsfunet_core.volume_factorization import explain_volume
-    from napari_dsfunet.widgets.factorize import _html
 
     return "<br>".join(
-        f"<b>{_html(c.what)}: {_html(c.value)}.</b> {_html(c.why)}"
-        for c in explain_volume(result)
+        f"<b>{html(c.what)}: {html(c.value)}.</b> {html(c.why)}" for c in explain_volume(result)
     )

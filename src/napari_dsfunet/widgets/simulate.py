@@ -16,7 +16,7 @@ from napari_dsfunet.placing import add_above, zoom_to
 from napari_dsfunet.simulated_layers import simulated_layers
 from napari_dsfunet.widgets.dock import Dock
 from napari_dsfunet.widgets.simulate_canvas import SimulatedMaps
-from napari_dsfunet.widgets.texts import told
+from napari_dsfunet.widgets.texts import error_text, told
 from napari_dsfunet.workers import Compute, CoreWorker
 
 if TYPE_CHECKING:
@@ -188,11 +188,9 @@ class Simulate(Dock):
         if not isinstance(error, DsfunetError | OSError):
             self._errored(error)
             return
-        escaped = told(error).replace("&", "&amp;").replace("<", "&lt;")
-        if self.shown is not None:
-            # It stays: it is where the sliders came from.
-            escaped += " The drawing is still the one before."
-        self.about.setText(f'<span style="color: #e8705f">{escaped}</span>')
+        # The drawing stays: it is where the sliders came from.
+        after = "" if self.shown is None else " The drawing is still the one before."
+        self.about.setText(error_text(told(error) + after))
 
     def _preview_ended(self) -> None:
         self._previewer = None

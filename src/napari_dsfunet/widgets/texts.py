@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dsfunet_core.errors import DsfunetError, ParameterError
 
-__all__ = ["error_text", "python_text", "told"]
+__all__ = ["error_text", "html", "python_text", "told"]
 
 
 def python_text(lines: tuple[str, ...]) -> str:
@@ -47,5 +47,15 @@ def error_text(text: str) -> str:
     text : str
         Plain.
     """
-    escaped = text.replace("&", "&amp;").replace("<", "&lt;")
-    return f'<span style="color: #e8705f">{escaped}</span>'
+    return f'<span style="color: #e8705f">{html(text)}</span>'
+
+
+def html(text: str) -> str:
+    """Plain text as it stands in rich text.
+
+    Parameters
+    ----------
+    text : str
+        Plain.
+    """
+    return text.replace("&", "&amp;").replace("<", "&lt;")
