@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dsfunet_core.factorization.found_lattice import MOST_UNEXPLAINED
-from dsfunet_core.factorization.lattice_points import same_lattice
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from dsfunet_core.factorization.lattice_trial import Bench, Trial
 
 __all__ = ["BETTER", "PROMISING", "WORSE", "Evidence"]
@@ -36,6 +37,8 @@ UNSURE = 0.05
 #: Such a wave stands out of what is around it in the residual's transform by this factor
 #: (periods that were missed leave several hundreds), and has this relative amplitude.
 PEAK, FAINT = 100.0, 0.004
+#: Lattices have points in common that agree within this, as a fraction of a vector.
+ALIKE = 0.02
 #: Where nothing but noise is left, no wave may stand out by this (white noise: 16).
 WHITE = 30.0
 
@@ -51,14 +54,22 @@ class Evidence:
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
-        #: Trials so far, and misfits of the best one's rivals, its form factor held.
+        #: Trials so far, and the best one's rivals with their misfits, its form factor held.
         self.trials: list[Trial] = []
-        self.alternatives: list[float] = []
+        self.alternatives: list[tuple[NDArray[np.float64], float]] = []
 
     @property
     def best(self) -> Trial | None:
-        """Trial that explains most."""
-        return min(self.trials, key=lambda t: t.misfit, default=None)
+        """Trial that explains most, for what its order has unknowns."""
+        return min(self.trials, key=self.cost, default=None)
+
+    def cost(self, trial: Trial) -> float:
+        """Misfit that a trial would have on new data: of p unknowns each fits noise.
+
+        Mallows' C_p: 2p/n of the noise come on top. The form factors of all trials on one
+        bench have the same unknowns.
+        """
+        return trial.misfit + 4 * len(trial.values) * trial.noise / self.bench.measured
 
     def hopeless(self, margin: float = 1.0) -> bool:
         """Whether the best trial leaves more than the right lattice could."""
@@ -71,26 +82,29 @@ class Evidence:
         """Whether a rival could do better with a form factor of its own."""
         odds = 0.5 * trial.independent * np.log(max(misfit, 1e-300) / max(trial.misfit, 1e-300))
         excess = max(trial.misfit - trial.noise, 1e-12)
-        outstanding = self._down_to_noise(trial) or misfit - trial.noise > MUCH_WORSE * excess
+        outstanding = misfit - trial.noise > MUCH_WORSE * excess
         return bool(odds < BEYOND_DOUBT or not outstanding)
 
     @property
     def others(self) -> float:
-        """Smallest misfit of any other lattice."""
-        best = self.best
-        tried = [
-            t.misfit
-            for t in self.trials
-            if best is not None and not same_lattice(t.direct, best.direct)
-        ]
-        return min([*tried, *self.alternatives], default=0.0)
+        """Smallest misfit of any other lattice, on the scale of `cost`.
+
+        Finer ones that have all the best one's points are no others: they can but explain
+        as much, and the best was chosen before them.
+        """
+        if (best := self.best) is None:
+            return 0.0
+        more = self.cost(best) - best.misfit
+        known = [(t.direct, self.cost(t)) for t in self.trials]
+        known += [(direct, misfit + more) for direct, misfit in self.alternatives]
+        return min((cost for x, cost in known if not _holds(x, best.direct)), default=0.0)
 
     @property
     def gap(self) -> float:
         """Logarithm of the odds of the best against everything else that was tried."""
         if (best := self.best) is None:
             return 0.0
-        ratio = self.others / max(best.misfit, 1e-300)
+        ratio = self.others / max(self.cost(best), 1e-300)
         return 0.5 * best.independent * float(np.log(max(ratio, 1.0)))
 
     @property
@@ -98,7 +112,7 @@ class Evidence:
         """How many times larger the others' misfit is, less the noise."""
         if (best := self.best) is None:
             return 0.0
-        return (self.others - best.noise) / max(best.misfit - best.noise, 1e-12)
+        return (self.others - best.noise) / max(self.cost(best) - best.noise, 1e-12)
 
     def _down_to_noise(self, trial: Trial) -> bool:
         """Whether a trial leaves nothing but noise."""
@@ -128,3 +142,9 @@ class Evidence:
         """Whether no wave that the lattice misses is left."""
         height, amplitude = self.bench.residual_wave(trial)
         return height < peak or amplitude < FAINT
+
+
+def _holds(direct: NDArray, coarser: NDArray) -> bool:
+    """Whether all points of a lattice are points of the first, too."""
+    change = np.linalg.solve(direct, coarser)
+    return bool(np.abs(change - np.rint(change)).max() < ALIKE)

@@ -213,13 +213,16 @@ class _Search:
         fresh = self._ranked()[:FRESH]
         trials = sorted(self.evidence.trials, key=lambda t: t.misfit)[:AGAIN]
         extent = max(self._extent(self.factors[0]), self._extent(best.form_factor))
-        self._start_over(self._bench(FAR_REACH * extent), [*(t.direct for t in trials), *fresh])
+        self._start_over(self._bench(FAR_REACH * extent), trials, fresh)
 
-    def _start_over(self, bench: Bench, lattices: list[NDArray[np.float64]]) -> None:
-        """Trials on another bench, until one of them is clear."""
+    def _start_over(
+        self, bench: Bench, trials: list[Trial], fresh: list[NDArray[np.float64]]
+    ) -> None:
+        """Trials gone on with on another bench, and new ones, until one of them is clear."""
         self.bench, self.evidence, self.settled = bench, Evidence(bench), []
-        for direct in lattices:
-            self._settle(direct)
+        lattices: list[NDArray | Trial] = [*trials, *fresh]
+        for lattice in lattices:
+            self._settle(lattice)
             if self.evidence.clear:
                 break
 
@@ -268,7 +271,7 @@ class _Search:
         if bench.radius < WORTHWHILE * self.bench.radius:
             return False
         ranked = sorted(self.evidence.trials, key=lambda t: t.misfit)[:2]
-        self._start_over(bench, [trial.direct for trial in ranked])
+        self._start_over(bench, ranked, [])
         return True
 
     def _extent(self, factor: NDArray) -> float:
@@ -311,10 +314,17 @@ class _Search:
             self.shape,
         )
 
-    def _try(self, direct: NDArray) -> Trial:
+    def _try(self, lattice: NDArray | Trial) -> Trial:
+        """Both factors with a lattice: from nothing, and from a trial on another bench."""
         if self.cancelled is not None and self.cancelled():
             raise CancelledError("the search for the lattice was cancelled")
-        trial = self.bench.try_lattice(reduced(direct), ORDER, cycles=CYCLES)
+        if isinstance(lattice, Trial):
+            on = self.bench.try_lattice(
+                lattice.direct, ORDER, cycles=CYCLES + MORE_CYCLES, after=lattice
+            )
+            anew = self._try(lattice.direct)
+            return min(on, anew, key=lambda t: t.misfit)
+        trial = self.bench.try_lattice(reduced(lattice), ORDER, cycles=CYCLES)
         if self.evidence.best is None or trial.misfit < NEARLY * self.evidence.best.misfit:
             if not trial.converged:
                 trial = self.bench.try_lattice(
@@ -322,20 +332,21 @@ class _Search:
                 )
         return trial
 
-    def _settle(self, direct: NDArray) -> None:
+    def _settle(self, lattice: NDArray | Trial) -> None:
         """Trial of a lattice, then of its rivals for as long as they explain more."""
-        queue = [direct]
+        queue: list[NDArray | Trial] = [lattice]
         while queue and len(self.evidence.trials) < MOST:
-            direct = queue.pop(0)
+            lattice = queue.pop(0)
+            direct = lattice.direct if isinstance(lattice, Trial) else lattice
             if self._known(direct):
                 continue
-            trial = self._try(direct)
+            trial = self._try(lattice)
             self.settled += [direct, trial.direct]
             self.evidence.trials.append(trial)
             if trial is not self.evidence.best:
                 continue
             rivals = self._rivals(trial)
-            self.evidence.alternatives = [misfit for _, misfit in rivals]
+            self.evidence.alternatives = rivals
             need = BETTER * trial.misfit if self.evidence.hopeless() else np.inf
             queue = [
                 rival

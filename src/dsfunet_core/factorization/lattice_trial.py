@@ -33,6 +33,12 @@ __all__ = ["Bench", "Trial"]
 SMOOTH = 0.45
 #: Steps in which the support grows from there, and cycles of all but the last.
 STAGES, STAGE_CYCLES = 4, 3
+#: Share of the scatter about the envelope that is order's where it is to be fitted away.
+LITTLE = 0.05
+#: Noise of a form factor that another trial has found, as `_alone` takes it.
+CLOSELY = 1e-3
+#: Points of two lattices are the same up to this, as a fraction of their vectors.
+SHARED = 0.1
 #: Width of the local mean in the weights [pixels], and what is added to it.
 LOCAL, FLOOR = 3.0, 0.03
 #: Radius of the support without order, in units of that with it.
@@ -71,6 +77,8 @@ class Trial:
         Whether more cycles would change nothing.
     unknowns, basis : Unknowns, FormFactorBasis
         Of the pieces: where another trial of this lattice may start.
+    bench : Bench
+        Whose pieces they are.
     """
 
     direct: NDArray[np.float64]
@@ -86,6 +94,7 @@ class Trial:
     converged: bool
     unknowns: Unknowns
     basis: FormFactorBasis
+    bench: Bench
 
 
 class Bench:
@@ -112,11 +121,13 @@ class Bench:
         #: Real unknowns of the form factor.
         self.unknowns = number**2 * self._problem.form_factor_basis.size
         self.radius = radius
-        self._without: float | None = None
+        self._without: tuple[float, float] | None = None
         #: Trials so far.
         self.trials = 0
         self.intensity = problem.intensity[0].cpu().numpy()
         self.valid = problem.valid[0].cpu().numpy() > 0
+        #: Measured pixels.
+        self.measured = int(self.valid.sum())
         around = local_mean(self.intensity, self.valid, LOCAL)
         # The same weights for every trial, and linear in the data: no bias at few counts.
         self._weight = self.valid / np.sqrt(np.maximum(around, 0) + FLOOR)
@@ -161,7 +172,8 @@ class Bench:
         cycles : int
             Of the refinement, at most.
         after : Trial, optional
-            Of this lattice on as many pieces: where to start.
+            Where to start: of this lattice or one that has points in common with it, on
+            this bench or another.
 
         Returns
         -------
@@ -174,15 +186,17 @@ class Bench:
             smooth = min(SMOOTH * math.sqrt(abs(np.linalg.det(direct))), self.radius)
             problem = replace(self._supported(smooth), sro_basis=basis)
             unknowns = self._first(problem)
+            # Where the first form factors are too small, nothing is an outlier yet.
+            problem = replace(problem, robust=False)
             for radius in np.geomspace(smooth, self.radius, STAGES + 1)[1:-1]:
                 wider = self._supported(radius)
-                problem, unknowns = _widened(problem, unknowns, wider)
+                problem, unknowns = _widened(problem, unknowns, replace(wider, robust=False))
                 refined = self._refined(problem, unknowns, direct, STAGE_CYCLES)
                 problem, unknowns, direct = refined.problem, refined.unknowns, refined.direct
             problem, unknowns = _widened(problem, unknowns, self._problem)
         else:
             problem = replace(self._problem, sro_basis=basis)
-            unknowns = _embedded(problem, after)
+            unknowns = self._continued(problem, np.asarray(direct), after)
         refined = self._refined(problem, unknowns, direct, cycles)
         problem, unknowns = refined.problem, refined.unknowns
         fields = evaluate(problem, unknowns)
@@ -204,6 +218,7 @@ class Bench:
             converged=refined.converged,
             unknowns=unknowns,
             basis=problem.form_factor_basis,
+            bench=self,
         )
 
     def _refined(
@@ -221,9 +236,16 @@ class Bench:
             Of the support's radius that it has at its disposal.
         """
         problem = self._supported(share * self.radius)
-        h = _alone(problem, 0.05)
+        h = _alone(problem, LITTLE)
         joined = self._pieces.joined(problem.form_factor_basis.synthesize(h), 1.0)
         return (self._plane.envelope[0] * joined.clamp(min=0.02)).cpu().numpy()
+
+    def _determined(self, share: float) -> float:
+        """Unknowns of a form factor without order that the data determine."""
+        problem = self._supported(share * self.radius)
+        matrix, _ = _normal_alone(problem, LITTLE)
+        held = torch.linalg.inv(matrix).diagonal(dim1=1, dim2=2) / problem.prior_variance
+        return float((1 - held).sum())
 
     def against_none(self, trial: Trial) -> float:
         """Logarithm of the odds of a trial against no order at all.
@@ -237,8 +259,12 @@ class Bench:
             On this bench.
         """
         if self._without is None:
-            self._without = self.misfit(self.without_order(LARGER))[0]
-        ratio = self._without / max(trial.misfit, 1e-300)
+            more = self._determined(LARGER) - self._determined(1.0)
+            self._without = self.misfit(self.without_order(LARGER))[0], more
+        misfit, more = self._without
+        # What the additional unknowns gain by following noise says nothing against order.
+        misfit += more * trial.noise / self.measured
+        ratio = misfit / max(trial.misfit, 1e-300)
         return 0.5 * trial.independent * math.log(max(ratio, 1e-300))
 
     def _first(self, problem: Problem) -> Unknowns:
@@ -256,10 +282,34 @@ class Bench:
         c = solved(matrix, right[None])
         return Unknowns(h, c.expand(len(h), -1), h[:, :0])
 
+    def _continued(self, problem: Problem, direct: NDArray, after: Trial) -> Unknowns:
+        """A trial's unknowns in the bases of this bench; pieces may be cut otherwise."""
+        basis = problem.form_factor_basis
+        if after.bench is self:
+            own = embed(after.unknowns.form_factor, after.basis, basis)
+        else:
+            own = self._alone_as(after.form_factor)
+        known = dict(zip(map(tuple, after.indices.tolist()), after.values, strict=True))
+        known |= {(-i, -j): value.conjugate() for (i, j), value in known.items()}
+        place = problem.sro_basis.indices @ np.linalg.solve(after.direct, direct).T
+        whole = np.rint(place).astype(int)
+        shared = np.abs(place - whole).max(axis=1) < SHARED
+        values = np.array([known.get(tuple(u), 0.0) for u in whole.tolist()], complex)
+        values[~shared] = 0
+        order = torch.as_tensor(np.concatenate([values.real, values.imag])).to(own)
+        return Unknowns(own, order.expand(len(own), -1), own[:, :0])
+
+    def _alone_as(self, form_factor: NDArray) -> Tensor:
+        """Coefficients of the pieces' form factors, for one of the whole plane."""
+        image = torch.as_tensor(form_factor)[None].to(self._plane.intensity)
+        plane = replace(self._plane, intensity=image)
+        pieces = cut_up(plane, self._origin, self._pieces.number).problem
+        return _alone(replace(self._problem, intensity=pieces.intensity), CLOSELY)
+
     def misfit(self, model: NDArray) -> tuple[float, float]:
         """Misfit of a model, and the number of independent pixels (see `Trial`)."""
         residual = self._residual(model)
-        n = int(self.valid.sum())
+        n = self.measured
         square = float((residual**2).sum())
         rows, columns = (size // BLOCK * BLOCK for size in residual.shape)
         cut = residual[:rows, :columns].reshape(rows // BLOCK, BLOCK, columns // BLOCK, BLOCK)
@@ -273,7 +323,7 @@ class Bench:
         the factors has its power near zero and the lattice's points. The median tells.
         """
         power = np.abs(np.fft.fft2(self._residual(product))) ** 2
-        n = int(self.valid.sum())
+        n = self.measured
         return float(np.median(power) / np.log(2) / n)
 
     def _residual(self, product: NDArray) -> NDArray[np.float64]:
@@ -347,7 +397,7 @@ class Bench:
         shape = (self._plane if whole else self._pieces.problem).form_factor_basis.shape
         reciprocal = torch.as_tensor(np.linalg.inv(direct).T.copy()).to(origin)
         lattices = reciprocal.expand(len(origin), -1, -1)
-        return SroBasis.build(shape, order, lattices, origin, False, self._eye)
+        return SroBasis.build(shape, order, lattices, origin, False, self._eye, resolved=True)
 
 
 def _alone(problem: Problem, expected: float) -> Tensor:
@@ -355,16 +405,20 @@ def _alone(problem: Problem, expected: float) -> Tensor:
 
     ``expected`` is the share of the scatter about the envelope that is order's.
     """
+    h = solved(*_normal_alone(problem, expected))
+    h[:, 0] += 1 / math.sqrt(2)
+    return h
+
+
+def _normal_alone(problem: Problem, expected: float) -> tuple[Tensor, Tensor]:
+    """Normal matrix and right-hand side of `_alone`, prior included."""
     envelope, basis = problem.envelope, problem.form_factor_basis
     weights = problem.valid / envelope
     scatter = (weights * (problem.intensity - envelope) ** 2).sum() / problem.valid.sum()
     weights = weights / (expected * scatter)
     matrix = basis.gram(weights * envelope**2)
     matrix.diagonal(dim1=1, dim2=2).add_(1 / problem.prior_variance)
-    right = basis.analyze(weights * envelope * (problem.intensity - envelope))
-    h = solved(matrix, right)
-    h[:, 0] += 1 / math.sqrt(2)
-    return h
+    return matrix, basis.analyze(weights * envelope * (problem.intensity - envelope))
 
 
 def _widened(problem: Problem, unknowns: Unknowns, wider: Problem) -> tuple[Problem, Unknowns]:
@@ -372,13 +426,3 @@ def _widened(problem: Problem, unknowns: Unknowns, wider: Problem) -> tuple[Prob
     own = embed(unknowns.form_factor, problem.form_factor_basis, wider.form_factor_basis)
     wider = replace(wider, sro_basis=problem.sro_basis)
     return wider, Unknowns(own, unknowns.sro, own[:, :0])
-
-
-def _embedded(problem: Problem, after: Trial) -> Unknowns:
-    """A trial's unknowns in the bases of another problem of the same pieces."""
-    own = embed(after.unknowns.form_factor, after.basis, problem.form_factor_basis)
-    known = dict(zip(map(tuple, after.indices.tolist()), after.values, strict=True))
-    wanted = map(tuple, problem.sro_basis.indices.tolist())
-    values = np.array([known.get(u, 0.0) for u in wanted], complex)
-    order = torch.as_tensor(np.concatenate([values.real, values.imag])).to(own)
-    return Unknowns(own, order.expand(len(own), -1), own[:, :0])

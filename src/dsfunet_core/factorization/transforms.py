@@ -26,6 +26,9 @@ __all__ = ["FormFactorBasis", "SroBasis", "half_set"]
 #: Period of the form factor's Fourier series in units of the image: a margin keeps one
 #: edge of the plane from having to match the opposite one.
 PADDING = 1.125
+#: Most cycles a pixel, along either axis, of waves that are what they look like: a little
+#: more than half, where their neighbours of the opposite sign are not yet waves of their own.
+FINEST = 0.55
 
 
 def _fast_length(n: int) -> int:
@@ -238,6 +241,8 @@ class SroBasis:
         origin: Tensor,
         centric: bool,
         spacing: np.ndarray,
+        *,
+        resolved: bool = False,
     ) -> SroBasis:
         """Basis over 0 < max(|u₁|, |u₂|) ≤ order.
 
@@ -255,10 +260,16 @@ class SroBasis:
             Cosines only.
         spacing : ndarray, shape (2, 2)
             Maps cycles per pixel to real space.
+        resolved : bool
+            Leave out what the pixels cannot tell: waves of more than half a cycle a pixel,
+            which look like others of less.
         """
-        return SroBasis._over(
-            shape, half_set(index_box(order)), basis, origin, centric, spacing
-        )
+        indices = half_set(index_box(order))
+        if resolved:
+            waves = indices @ np.linalg.inv(basis[0].cpu().numpy())
+            nearest = np.abs(indices).sum(axis=1) == 1
+            indices = indices[nearest | (np.abs(waves).max(axis=1) < FINEST)]
+        return SroBasis._over(shape, indices, basis, origin, centric, spacing)
 
     def with_lattice(self, basis: Tensor, origin: Tensor, spacing: np.ndarray) -> SroBasis:
         """The same indices on another lattice; parameters as those of :meth:`build`."""
@@ -318,7 +329,7 @@ class SroBasis:
 
     def gram(self, weight: Tensor) -> Tensor:
         """Basisᵀ · diag(weight) · basis, (batch, H, W) → (batch, size, size)."""
-        order = int(self.indices.max())
+        order = int(np.abs(self.indices).max())
         # Σ w exp(2πi r_d·p) at every difference d = u ± u' of the half set.
         d = index_box(2 * order)
         d = d[d[:, 0] >= 0]
