@@ -87,6 +87,35 @@ def local_mean(
     return np.asarray(sums[0] / np.maximum(sums[1], 1e-9 * sums[1].max()))
 
 
+def extent_of(form_factor: NDArray, intensity: NDArray, valid: NDArray[np.bool_]) -> float:
+    """Radius that holds nearly all of a form factor's transform.
+
+    Parameters
+    ----------
+    form_factor, intensity, valid : ndarray, shape (n_rows, n_columns)
+        Form factor on any scale; the plane it was found on.
+
+    Returns
+    -------
+    float
+        In cycles a pixel.
+    """
+    from dsfunet_core.factorization.envelope import radial_envelope
+
+    shape = form_factor.shape
+    rows, columns = np.indices(shape)
+    away = np.hypot(rows - shape[0] // 2, columns - shape[1] // 2)
+    h = form_factor / radial_envelope(intensity, valid, away)
+    window = np.outer(*(np.hanning(n + 2)[1:-1] for n in shape))
+    h = (h - (h * window).sum() / window.sum()) * window
+    power = np.abs(np.fft.fft2(h)) ** 2
+    away = np.hypot(*np.meshgrid(*(np.fft.fftfreq(n) for n in shape), indexing="ij"))
+    order = np.argsort(away.ravel(), kind="stable")
+    held = np.cumsum(power.ravel()[order])
+    radius = away.ravel()[order][np.searchsorted(held, 0.98 * held[-1])]
+    return float(max(radius, 3.0 / min(shape)))
+
+
 def points_of(
     intensity: NDArray, valid: NDArray[np.bool_], factor: NDArray
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -20,6 +20,7 @@ from dsfunet_core.factorization.found_lattice import (
 from dsfunet_core.factorization.lattice_evidence import BETTER, PROMISING, WORSE, Evidence
 from dsfunet_core.factorization.lattice_points import (
     SHORTEST,
+    extent_of,
     lattices_of_points,
     local_mean,
     points_of,
@@ -275,20 +276,7 @@ class _Search:
         return True
 
     def _extent(self, factor: NDArray) -> float:
-        """Radius that holds nearly all of a form factor's transform [cycles a pixel]."""
-        from dsfunet_core.factorization.envelope import radial_envelope
-
-        rows, columns = np.indices(self.shape)
-        away = np.hypot(rows - self.shape[0] // 2, columns - self.shape[1] // 2)
-        h = factor / radial_envelope(self.intensity, self.valid, away)
-        window = np.outer(*(np.hanning(n + 2)[1:-1] for n in self.shape))
-        h = (h - (h * window).sum() / window.sum()) * window
-        power = np.abs(np.fft.fft2(h)) ** 2
-        away = np.hypot(*np.meshgrid(*(np.fft.fftfreq(n) for n in self.shape), indexing="ij"))
-        order = np.argsort(away.ravel(), kind="stable")
-        held = np.cumsum(power.ravel()[order])
-        radius = away.ravel()[order][np.searchsorted(held, 0.98 * held[-1])]
-        return float(max(radius, 3.0 / min(self.shape)))
+        return extent_of(factor, self.intensity, self.valid)
 
     def _proposals(self, factors: list[NDArray]) -> list[NDArray[np.float64]]:
         lists = [

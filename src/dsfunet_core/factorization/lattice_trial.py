@@ -31,7 +31,7 @@ __all__ = ["Bench", "Trial"]
 
 #: Radius in lattice constants of the first guess, which must not follow the lattice.
 SMOOTH = 0.45
-#: Steps in which the support grows from there, and cycles of all but the last.
+#: Steps in which the support grows from there, and cycles of each.
 STAGES, STAGE_CYCLES = 4, 3
 #: Share of the scatter about the envelope that is order's where it is to be fitted away.
 LITTLE = 0.05
@@ -188,12 +188,12 @@ class Bench:
             unknowns = self._first(problem)
             # Where the first form factors are too small, nothing is an outlier yet.
             problem = replace(problem, robust=False)
-            for radius in np.geomspace(smooth, self.radius, STAGES + 1)[1:-1]:
-                wider = self._supported(radius)
-                problem, unknowns = _widened(problem, unknowns, replace(wider, robust=False))
+            for radius in np.geomspace(smooth, self.radius, STAGES + 1)[1:]:
+                wider = replace(self._supported(radius), robust=False)
+                problem, unknowns = _widened(problem, unknowns, wider)
                 refined = self._refined(problem, unknowns, direct, STAGE_CYCLES)
                 problem, unknowns, direct = refined.problem, refined.unknowns, refined.direct
-            problem, unknowns = _widened(problem, unknowns, self._problem)
+            problem = replace(problem, robust=True)
         else:
             problem = replace(self._problem, sro_basis=basis)
             unknowns = self._continued(problem, np.asarray(direct), after)

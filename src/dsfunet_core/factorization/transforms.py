@@ -26,9 +26,9 @@ __all__ = ["FormFactorBasis", "SroBasis", "half_set"]
 #: Period of the form factor's Fourier series in units of the image: a margin keeps one
 #: edge of the plane from having to match the opposite one.
 PADDING = 1.125
-#: Most cycles a pixel, along either axis, of waves that are what they look like: a little
-#: more than half, where their neighbours of the opposite sign are not yet waves of their own.
-FINEST = 0.55
+#: Waves of more cycles a pixel, along either axis, pass for waves of less than 0.3. Those
+#: between this and half a cycle pass for others, too, but what is seen of them is order.
+FINEST = 0.7
 
 
 def _fast_length(n: int) -> int:
@@ -261,14 +261,12 @@ class SroBasis:
         spacing : ndarray, shape (2, 2)
             Maps cycles per pixel to real space.
         resolved : bool
-            Leave out what the pixels cannot tell: waves of more than half a cycle a pixel,
-            which look like others of less.
+            Leave out waves that the pixels take for much longer ones.
         """
         indices = half_set(index_box(order))
         if resolved:
-            waves = indices @ np.linalg.inv(basis[0].cpu().numpy())
-            nearest = np.abs(indices).sum(axis=1) == 1
-            indices = indices[nearest | (np.abs(waves).max(axis=1) < FINEST)]
+            direct = np.linalg.inv(basis[0].cpu().numpy())
+            indices = indices[np.abs(indices @ direct).max(axis=1) < FINEST]
         return SroBasis._over(shape, indices, basis, origin, centric, spacing)
 
     def with_lattice(self, basis: Tensor, origin: Tensor, spacing: np.ndarray) -> SroBasis:
