@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
+from dsfunet_core.factorization.form_factor_alone import alone, determined
 from dsfunet_core.factorization.lattice_points import local_mean
 from dsfunet_core.factorization.lattice_refinement import RefinedLattice, refine_lattice
 from dsfunet_core.factorization.normal_equations import solved
@@ -35,7 +36,7 @@ SMOOTH = 0.45
 STAGES, STAGE_CYCLES = 4, 3
 #: Share of the scatter about the envelope that is order's where it is to be fitted away.
 LITTLE = 0.05
-#: Noise of a form factor that another trial has found, as `_alone` takes it.
+#: Noise of a form factor that another trial has found, as `alone` takes it.
 CLOSELY = 1e-3
 #: Points of two lattices are the same up to this, as a fraction of their vectors.
 SHARED = 0.1
@@ -236,16 +237,9 @@ class Bench:
             Of the support's radius that it has at its disposal.
         """
         problem = self._supported(share * self.radius)
-        h = _alone(problem, LITTLE)
+        h = alone(problem, LITTLE)
         joined = self._pieces.joined(problem.form_factor_basis.synthesize(h), 1.0)
         return (self._plane.envelope[0] * joined.clamp(min=0.02)).cpu().numpy()
-
-    def _determined(self, share: float) -> float:
-        """Unknowns of a form factor without order that the data determine."""
-        problem = self._supported(share * self.radius)
-        matrix, _ = _normal_alone(problem, LITTLE)
-        held = torch.linalg.inv(matrix).diagonal(dim1=1, dim2=2) / problem.prior_variance
-        return float((1 - held).sum())
 
     def against_none(self, trial: Trial) -> float:
         """Logarithm of the odds of a trial against no order at all.
@@ -259,7 +253,8 @@ class Bench:
             On this bench.
         """
         if self._without is None:
-            more = self._determined(LARGER) - self._determined(1.0)
+            larger, own = (self._supported(share * self.radius) for share in (LARGER, 1.0))
+            more = determined(larger, LITTLE) - determined(own, LITTLE)
             self._without = self.misfit(self.without_order(LARGER))[0], more
         misfit, more = self._without
         # What the additional unknowns gain by following noise says nothing against order.
@@ -271,7 +266,7 @@ class Bench:
         """Form factors too smooth to follow the lattice, and the best order for them."""
         envelope, basis = problem.envelope, problem.form_factor_basis
         # The lattice is the noise of this first fit: its relative size is about one.
-        h = _alone(problem, 1.0)
+        h = alone(problem, 1.0)
         n = problem.valid.sum()
         f = envelope * basis.synthesize(h).clamp(min=0.02)
         weights = problem.valid / f
@@ -288,7 +283,7 @@ class Bench:
         if after.bench is self:
             own = embed(after.unknowns.form_factor, after.basis, basis)
         else:
-            own = self._alone_as(after.form_factor)
+            own = self._as_on_plane(after.form_factor)
         known = dict(zip(map(tuple, after.indices.tolist()), after.values, strict=True))
         known |= {(-i, -j): value.conjugate() for (i, j), value in known.items()}
         place = problem.sro_basis.indices @ np.linalg.solve(after.direct, direct).T
@@ -299,12 +294,12 @@ class Bench:
         order = torch.as_tensor(np.concatenate([values.real, values.imag])).to(own)
         return Unknowns(own, order.expand(len(own), -1), own[:, :0])
 
-    def _alone_as(self, form_factor: NDArray) -> Tensor:
+    def _as_on_plane(self, form_factor: NDArray) -> Tensor:
         """Coefficients of the pieces' form factors, for one of the whole plane."""
         image = torch.as_tensor(form_factor)[None].to(self._plane.intensity)
         plane = replace(self._plane, intensity=image)
         pieces = cut_up(plane, self._origin, self._pieces.number).problem
-        return _alone(replace(self._problem, intensity=pieces.intensity), CLOSELY)
+        return alone(replace(self._problem, intensity=pieces.intensity), CLOSELY)
 
     def misfit(self, model: NDArray) -> tuple[float, float]:
         """Misfit of a model, and the number of independent pixels (see `Trial`)."""
@@ -398,27 +393,6 @@ class Bench:
         reciprocal = torch.as_tensor(np.linalg.inv(direct).T.copy()).to(origin)
         lattices = reciprocal.expand(len(origin), -1, -1)
         return SroBasis.build(shape, order, lattices, origin, False, self._eye, resolved=True)
-
-
-def _alone(problem: Problem, expected: float) -> Tensor:
-    """Coefficients of the form factors without any order, shape (batch, n_P).
-
-    ``expected`` is the share of the scatter about the envelope that is order's.
-    """
-    h = solved(*_normal_alone(problem, expected))
-    h[:, 0] += 1 / math.sqrt(2)
-    return h
-
-
-def _normal_alone(problem: Problem, expected: float) -> tuple[Tensor, Tensor]:
-    """Normal matrix and right-hand side of `_alone`, prior included."""
-    envelope, basis = problem.envelope, problem.form_factor_basis
-    weights = problem.valid / envelope
-    scatter = (weights * (problem.intensity - envelope) ** 2).sum() / problem.valid.sum()
-    weights = weights / (expected * scatter)
-    matrix = basis.gram(weights * envelope**2)
-    matrix.diagonal(dim1=1, dim2=2).add_(1 / problem.prior_variance)
-    return matrix, basis.analyze(weights * envelope * (problem.intensity - envelope))
 
 
 def _widened(problem: Problem, unknowns: Unknowns, wider: Problem) -> tuple[Problem, Unknowns]:
