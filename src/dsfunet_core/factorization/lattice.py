@@ -7,29 +7,33 @@ factors: see ``docs/factorization.md`` for the mathematics.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from dsfunet_core.errors import ParameterError
 from dsfunet_core.factorization.filling import extrapolated, filled_from
+from dsfunet_core.factorization.first_solution import (
+    FirstSolution,
+    solved_first,
+    without_false_outliers,
+)
 from dsfunet_core.factorization.inversion import has_inversion, impose_inversion
 from dsfunet_core.factorization.plane_data import PlaneData
 from dsfunet_core.factorization.preparation import build_problem
 from dsfunet_core.factorization.score_tests import beyond_the_product
 from dsfunet_core.factorization.shift import LatticeShift, shift_lattice, tuned
 from dsfunet_core.factorization.solver import Solution, solve
-from dsfunet_core.factorization.support import choose_support, first_guess, with_support
 from dsfunet_core.factorization.transforms import SroBasis
 from dsfunet_core.factorization.uncertainty import form_factor_sigma, sro_covariance
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from dsfunet_core.factorization.problem import Problem
 
 __all__ = ["LatticeSolution", "factorize_arrays"]
 
@@ -38,8 +42,6 @@ __all__ = ["LatticeSolution", "factorize_arrays"]
 TOLERANCE, HIDDEN = 1e-3, 1e-3
 #: Cycles after lattice or symmetry were put right.
 AGAIN = 6
-#: Unknowns of the form factor at most: 2 GB for the normal equations.
-MOST_UNKNOWNS = 15_000
 #: Median ratio of the block variances to the model's from which the former count.
 BLOCK_EXCESS = 1.25
 
@@ -158,26 +160,29 @@ def factorize_arrays(
     area = np.abs(np.linalg.det(spacing @ direct))
     constant = torch.as_tensor(np.sqrt(area)).to(problem.intensity)
 
-    report.phase("choosing the support", 0, 60)
-    if support is None:
-        choice = choose_support(
-            problem, spacing, constant, tick=report.tick, cancelled=cancelled
-        )
-        problem, unknowns = choice.problem, choice.unknowns
-        radius, scores, capped = choice.factors * constant, choice.scores, choice.capped
-    else:
-        radius = torch.full_like(constant, support)
-        problem, _ = with_support(problem, spacing, radius)
-        _check_size(problem.form_factor_basis.size, support)
-        unknowns = first_guess(problem, spacing, constant)
-        scores, capped = [{} for _ in planes], False
-
-    report.phase("refining", 60, 90)
     # Where the same place of every cell is hidden, the order changes long after the misfit
     # has all but come to rest.
     tolerance = HIDDEN * TOLERANCE if bool(problem.unseen.any()) else TOLERANCE
     refined = partial(solve, tolerance=tolerance, tick=report.tick, cancelled=cancelled)
-    solution = refined(problem, unknowns)
+
+    def solved(problem: Problem) -> FirstSolution:
+        return solved_first(
+            problem,
+            spacing,
+            constant,
+            support,
+            refined,
+            phase=report.phase,
+            tick=report.tick,
+            cancelled=cancelled,
+        )
+
+    first = solved(problem)
+    if robust:
+        everything = replace(problem, robust=False)
+        first = without_false_outliers(first, lambda: solved(everything), refined)
+    problem, solution, radius = first.problem, first.solution, first.radius
+    scores, capped = first.scores, first.capped
     if tune_lattice and not background:
         problem, unknowns, plane, shifts[0] = tuned(
             problem, solution, planes[0], spacing, errors=errors
@@ -267,19 +272,6 @@ def factorize_arrays(
             )
         )
     return results
-
-
-def _check_size(unknowns: int, support: float) -> None:
-    """Refuse a support with more unknowns than there is room for."""
-    if unknowns > MOST_UNKNOWNS:
-        allowed = support * math.sqrt(MOST_UNKNOWNS / unknowns)
-        raise ParameterError(
-            f"support = {support:g} Å makes {unknowns:,} unknowns on this plane; at most "
-            f"{MOST_UNKNOWNS:,} are solved for, which reach {allowed:.1f} Å.",
-            python='Choose that or less, or "auto".',
-            terminal="Choose that or less, or leave --support out.",
-            napari="Choose that or less, or turn Support down to auto.",
-        )
 
 
 def _variance_unit(solution: Solution, scale: NDArray, i: int, known: bool) -> float:
