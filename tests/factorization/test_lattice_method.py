@@ -344,3 +344,28 @@ class TestErrors:
         )
         with pytest.raises(GeometryError, match="irrational"):
             factorize(plane)
+
+
+def test_an_intense_maximum_beside_a_gap_is_fitted_and_remnants_are_not():
+    # The first form factor is far too small there: the maximum would be thrown out as a
+    # remnant of a Bragg peak, and never be fitted.
+    known = known_plane(step=0.085)
+    n = known.plane.shape[0] // 2
+    rows, columns = np.indices(known.plane.shape) - n
+    form_factor = 1 + 0.3 * np.cos(rows / 14) * np.cos(columns / 11)
+    form_factor += 60 * np.exp(-((rows - 3) ** 2 + columns**2) / 81)
+    valid = known.plane.valid.copy()
+    valid[n - 6 : n + 6, : n + 4] = False
+    valid[:, n - 3 : n + 3] = False
+    plane = known.plane.replace(intensity=form_factor * known.sro, valid=valid)
+    result = factorize(plane, "lattice", errors=False)
+    assert result.choices["outliers"] == 0
+    assert mean_squared_error(result.form_factor, form_factor, valid) < 1e-6
+
+    intensity = plane.intensity.copy()
+    spots = np.random.default_rng(2).choice(np.flatnonzero(valid), 60, replace=False)
+    intensity.ravel()[spots] *= 6
+    result = factorize(plane.replace(intensity=intensity), "lattice", errors=False)
+    assert 60 <= result.choices["outliers"] < 90
+    assert not result.weights.ravel()[spots].any()
+    assert mean_squared_error(result.form_factor, form_factor, valid) < 1e-4
