@@ -118,7 +118,8 @@ def test_preview_follows_the_form(dock: MaskArtefacts, viewer: Any, qtbot: Any) 
     qtbot.waitUntil(
         lambda: int((np.asarray(overlay(viewer).data) > 0).sum()) > 2 * few, timeout=120_000
     )
-    # Deleting the overlay is no reason to fail.
+    # Deleting the overlay is no reason to fail. (While it is running, the button cancels.)
+    qtbot.waitUntil(lambda: not dock.running, timeout=120_000)
     viewer.layers.remove(overlay(viewer))
     press(dock, dock.preview_button, qtbot)
     assert overlay(viewer) is not None
