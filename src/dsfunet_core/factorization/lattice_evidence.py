@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dsfunet_core.factorization.found_lattice import MOST_UNEXPLAINED
+from dsfunet_core.factorization.lattice_points import holds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -97,7 +98,7 @@ class Evidence:
         more = self.cost(best) - best.misfit
         known = [(t.direct, self.cost(t)) for t in self.trials]
         known += [(direct, misfit + more) for direct, misfit in self.alternatives]
-        return min((cost for x, cost in known if not _holds(x, best.direct)), default=0.0)
+        return min((cost for x, cost in known if not holds(x, best.direct, ALIKE)), default=0.0)
 
     @property
     def gap(self) -> float:
@@ -142,9 +143,3 @@ class Evidence:
         """Whether no wave that the lattice misses is left."""
         height, amplitude = self.bench.residual_wave(trial)
         return height < peak or amplitude < FAINT
-
-
-def _holds(direct: NDArray, coarser: NDArray) -> bool:
-    """Whether all points of a lattice are points of the first, too."""
-    change = np.linalg.solve(direct, coarser)
-    return bool(np.abs(change - np.rint(change)).max() < ALIKE)

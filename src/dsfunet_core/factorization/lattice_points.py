@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SHORTEST",
+    "extent_of",
+    "holds",
     "lattices_of_points",
     "local_mean",
     "points_of",
@@ -210,10 +212,27 @@ def same_lattice(first: NDArray, second: NDArray, tolerance: float = 0.005) -> b
     bool
         True where a unimodular matrix of integers turns one into the other.
     """
-    change = np.linalg.solve(second, first)
-    whole = np.rint(change)
-    unimodular = abs(abs(np.linalg.det(whole)) - 1) < 0.1
-    return bool(unimodular and np.abs(change - whole).max() <= tolerance)
+    size = abs(np.linalg.det(np.rint(np.linalg.solve(second, first))))
+    return abs(size - 1) < 0.1 and holds(second, first, tolerance)
+
+
+def holds(lattice: NDArray, coarser: NDArray, tolerance: float) -> bool:
+    """Whether all points of a lattice are points of another, too.
+
+    Parameters
+    ----------
+    lattice, coarser : ndarray, shape (2, 2)
+        Columns: vectors of the one with all points, and of that whose points they are.
+    tolerance : float
+        Largest difference, as a fraction of the first's vectors.
+
+    Returns
+    -------
+    bool
+        True where a matrix of integers turns the first into the second.
+    """
+    change = np.linalg.solve(lattice, coarser)
+    return bool(np.abs(change - np.rint(change)).max() <= tolerance)
 
 
 def lattices_of_points(

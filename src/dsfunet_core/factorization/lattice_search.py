@@ -212,7 +212,7 @@ class _Search:
     def _look_again(self, best: Trial) -> None:
         """The best trials and the best of what was not tried, with a larger support."""
         fresh = self._ranked()[:FRESH]
-        trials = sorted(self.evidence.trials, key=lambda t: t.misfit)[:AGAIN]
+        trials = sorted(self.evidence.trials, key=self.evidence.cost)[:AGAIN]
         extent = max(self._extent(self.factors[0]), self._extent(best.form_factor))
         self._start_over(self._bench(FAR_REACH * extent), trials, fresh)
 
@@ -271,7 +271,7 @@ class _Search:
         bench = self._bench(radius)
         if bench.radius < WORTHWHILE * self.bench.radius:
             return False
-        ranked = sorted(self.evidence.trials, key=lambda t: t.misfit)[:2]
+        ranked = sorted(self.evidence.trials, key=self.evidence.cost)[:2]
         self._start_over(bench, ranked, [])
         return True
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from dsfunet_core.factorization.form_factor_alone import alone, determined
+from dsfunet_core.factorization.form_factor_alone import alone, determined, scatter
 from dsfunet_core.factorization.lattice_points import local_mean
 from dsfunet_core.factorization.lattice_refinement import RefinedLattice, refine_lattice
 from dsfunet_core.factorization.normal_equations import solved
@@ -36,10 +36,8 @@ SMOOTH = 0.45
 STAGES, STAGE_CYCLES = 4, 3
 #: Share of the scatter about the envelope that is order's where it is to be fitted away.
 LITTLE = 0.05
-#: Noise of a form factor that another trial has found, as `alone` takes it.
+#: The same of a form factor that another trial has found.
 CLOSELY = 1e-3
-#: Points of two lattices are the same up to this, as a fraction of their vectors.
-SHARED = 0.1
 #: Width of the local mean in the weights [pixels], and what is added to it.
 LOCAL, FLOOR = 3.0, 0.03
 #: Radius of the support without order, in units of that with it.
@@ -122,6 +120,8 @@ class Bench:
         #: Real unknowns of the form factor.
         self.unknowns = number**2 * self._problem.form_factor_basis.size
         self.radius = radius
+        # What is not the form factor's must be as much in all pieces.
+        self._scatter = scatter(problem)
         self._without: tuple[float, float] | None = None
         #: Trials so far.
         self.trials = 0
@@ -173,8 +173,7 @@ class Bench:
         cycles : int
             Of the refinement, at most.
         after : Trial, optional
-            Where to start: of this lattice or one that has points in common with it, on
-            this bench or another.
+            Of this lattice, on this bench or another: where to start.
 
         Returns
         -------
@@ -197,7 +196,7 @@ class Bench:
             problem = replace(problem, robust=True)
         else:
             problem = replace(self._problem, sro_basis=basis)
-            unknowns = self._continued(problem, np.asarray(direct), after)
+            unknowns = self._continued(problem, after)
         refined = self._refined(problem, unknowns, direct, cycles)
         problem, unknowns = refined.problem, refined.unknowns
         fields = evaluate(problem, unknowns)
@@ -237,7 +236,7 @@ class Bench:
             Of the support's radius that it has at its disposal.
         """
         problem = self._supported(share * self.radius)
-        h = alone(problem, LITTLE)
+        h = alone(problem, LITTLE * self._scatter)
         joined = self._pieces.joined(problem.form_factor_basis.synthesize(h), 1.0)
         return (self._plane.envelope[0] * joined.clamp(min=0.02)).cpu().numpy()
 
@@ -254,7 +253,8 @@ class Bench:
         """
         if self._without is None:
             larger, own = (self._supported(share * self.radius) for share in (LARGER, 1.0))
-            more = determined(larger, LITTLE) - determined(own, LITTLE)
+            little = LITTLE * self._scatter
+            more = determined(larger, little) - determined(own, little)
             self._without = self.misfit(self.without_order(LARGER))[0], more
         misfit, more = self._without
         # What the additional unknowns gain by following noise says nothing against order.
@@ -266,7 +266,7 @@ class Bench:
         """Form factors too smooth to follow the lattice, and the best order for them."""
         envelope, basis = problem.envelope, problem.form_factor_basis
         # The lattice is the noise of this first fit: its relative size is about one.
-        h = alone(problem, 1.0)
+        h = alone(problem, self._scatter)
         n = problem.valid.sum()
         f = envelope * basis.synthesize(h).clamp(min=0.02)
         weights = problem.valid / f
@@ -277,7 +277,7 @@ class Bench:
         c = solved(matrix, right[None])
         return Unknowns(h, c.expand(len(h), -1), h[:, :0])
 
-    def _continued(self, problem: Problem, direct: NDArray, after: Trial) -> Unknowns:
+    def _continued(self, problem: Problem, after: Trial) -> Unknowns:
         """A trial's unknowns in the bases of this bench; pieces may be cut otherwise."""
         basis = problem.form_factor_basis
         if after.bench is self:
@@ -285,12 +285,8 @@ class Bench:
         else:
             own = self._as_on_plane(after.form_factor)
         known = dict(zip(map(tuple, after.indices.tolist()), after.values, strict=True))
-        known |= {(-i, -j): value.conjugate() for (i, j), value in known.items()}
-        place = problem.sro_basis.indices @ np.linalg.solve(after.direct, direct).T
-        whole = np.rint(place).astype(int)
-        shared = np.abs(place - whole).max(axis=1) < SHARED
-        values = np.array([known.get(tuple(u), 0.0) for u in whole.tolist()], complex)
-        values[~shared] = 0
+        wanted = map(tuple, problem.sro_basis.indices.tolist())
+        values = np.array([known.get(u, 0.0) for u in wanted], complex)
         order = torch.as_tensor(np.concatenate([values.real, values.imag])).to(own)
         return Unknowns(own, order.expand(len(own), -1), own[:, :0])
 
@@ -299,7 +295,8 @@ class Bench:
         image = torch.as_tensor(form_factor)[None].to(self._plane.intensity)
         plane = replace(self._plane, intensity=image)
         pieces = cut_up(plane, self._origin, self._pieces.number).problem
-        return alone(replace(self._problem, intensity=pieces.intensity), CLOSELY)
+        problem = replace(self._problem, intensity=pieces.intensity)
+        return alone(problem, CLOSELY * scatter(plane))
 
     def misfit(self, model: NDArray) -> tuple[float, float]:
         """Misfit of a model, and the number of independent pixels (see `Trial`)."""

@@ -19,7 +19,6 @@ Every array has a leading batch axis.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -27,6 +26,7 @@ import torch
 from torch import Tensor
 
 from dsfunet_core.errors import CancelledError
+from dsfunet_core.factorization.form_factor_alone import alone, scatter
 from dsfunet_core.factorization.normal_equations import solved
 from dsfunet_core.factorization.priors import SRO_PRIOR_SIGMA, decay_variance, prior
 from dsfunet_core.factorization.problem import (
@@ -147,31 +147,17 @@ def start(problem: Problem, smooth: Tensor) -> Unknowns:
     Unknowns
         S has mean 1 over a cell, so data averaged over a cell are F to first order.
     """
-    n, m, k = problem.sizes
-    batch = len(problem.intensity)
-    zeros = problem.intensity.new_zeros
-    unknowns = Unknowns(zeros((batch, n)), zeros((batch, m)), zeros((batch, k)))
-    unknowns.form_factor[:, 0] = 1 / math.sqrt(2)
+    _, m, k = problem.sizes
     envelope, valid = problem.envelope, problem.valid
-    weights = valid / envelope
     # The lattice is the noise of this first fit: its relative size is about one.
-    noise = (weights * (problem.intensity - envelope) ** 2).sum((1, 2)) / valid.sum((1, 2))
-    matrix = problem.form_factor_basis.gram(weights * envelope**2)
-    matrix = with_prior(matrix, noise, 1 / smooth)
-    right = (
-        problem.form_factor_basis.analyze(weights * envelope * (problem.intensity - envelope))
-        / noise[:, None]
-    )
-    step = solved(matrix, right)
-    unknowns = replace(unknowns, form_factor=unknowns.form_factor + step)
-    f = envelope * problem.form_factor_basis.synthesize(unknowns.form_factor).clamp(min=0.02)
+    h = alone(replace(problem, prior_variance=smooth), scatter(problem))
+    f = envelope * problem.form_factor_basis.synthesize(h).clamp(min=0.02)
     weights = valid / f
     matrix = problem.sro_basis.gram(weights * f**2)
     scale = (weights * (problem.intensity - f) ** 2).sum((1, 2)) / valid.sum((1, 2))
     matrix = matrix + torch.diag_embed((scale / SRO_PRIOR_SIGMA**2)[:, None].expand(-1, m))
     right = problem.sro_basis.analyze(weights * f * (problem.intensity - f))
-    step = solved(matrix, right)
-    return replace(unknowns, sro=step)
+    return Unknowns(h, solved(matrix, right), h.new_zeros(len(h), k))
 
 
 def form_factor_step(

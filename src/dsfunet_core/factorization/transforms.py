@@ -26,8 +26,7 @@ __all__ = ["FormFactorBasis", "SroBasis", "half_set"]
 #: Period of the form factor's Fourier series in units of the image: a margin keeps one
 #: edge of the plane from having to match the opposite one.
 PADDING = 1.125
-#: Waves of more cycles a pixel, along either axis, pass for waves of less than 0.3. Those
-#: between this and half a cycle pass for others, too, but what is seen of them is order.
+#: Waves of more cycles a pixel, along either axis, pass for waves of less than 0.3.
 FINEST = 0.7
 
 
@@ -241,7 +240,6 @@ class SroBasis:
         origin: Tensor,
         centric: bool,
         spacing: np.ndarray,
-        *,
         resolved: bool = False,
     ) -> SroBasis:
         """Basis over 0 < max(|u₁|, |u₂|) ≤ order.
@@ -265,8 +263,8 @@ class SroBasis:
         """
         indices = half_set(index_box(order))
         if resolved:
-            direct = np.linalg.inv(basis[0].cpu().numpy())
-            indices = indices[np.abs(indices @ direct).max(axis=1) < FINEST]
+            waves = indices @ np.linalg.inv(basis[0].cpu().numpy())
+            indices = indices[np.abs(waves).max(axis=1) < FINEST]
         return SroBasis._over(shape, indices, basis, origin, centric, spacing)
 
     def with_lattice(self, basis: Tensor, origin: Tensor, spacing: np.ndarray) -> SroBasis:
